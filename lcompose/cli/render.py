@@ -1,0 +1,109 @@
+"""``lcompose render``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lcompose.cli.options import console_of, environment, options_of, shared_options
+from lcompose.resolve import image_warnings
+from lcompose.spec.bundle import Bundle, Document
+from lcompose.spec.target import EngineName, TargetFacts
+from lcompose.targets import translate
+from lcompose.workspace import Workspace, open_workspace
+
+
+@click.command()
+@shared_options
+@click.option("-o", "--output", metavar="DIR", help="Write a folder of files instead of one file to stdout.")
+@click.option("--for", "described", type=click.Choice(["any", "here"]), default="any", show_default=True,
+              help="Render for a described target, or for this machine's engine.")  # fmt: skip
+@click.option("--allow-missing", is_flag=True, help="Go on although files to be mounted are not here.")
+@click.option("--force", is_flag=True, help="Replace generated files that somebody edited.")
+@click.pass_context
+def command(ctx: click.Context, **given: Any) -> None:
+    """Write the compose file, and what goes with it.
+
+    \b
+    lcompose render > compose.yaml           one file for Docker, everything inside
+    lcompose render | docker compose -f - up
+    lcompose render -o deploy                a folder, for Docker
+    lcompose render -o deploy --engine podman
+    """
+    options = options_of(ctx, given)
+    console = console_of(options)
+    env = environment()
+    workspace = open_workspace(options, env, allow_missing=given["allow_missing"])
+    output = given["output"]
+    place = Path(output).absolute() if output else Path.cwd()
+    facts = _facts(workspace, folder=bool(output), here=given["described"] == "here")
+    bundle = translate(workspace.resolved.project, facts, workspace.place(place))
+    pinned = "prod" in workspace.settings.profiles
+    warnings = (*workspace.warnings, *image_warnings(workspace.resolved.project, pinned=pinned))
+    console.warn(warnings)
+    for line in bundle.report:
+        console.note(f"note: {line}")
+    if output:
+        bundle = _with_env_example(bundle, workspace)
+        _write(bundle, place, force=given["force"])
+        console.note(f"wrote {', '.join(document.path for document in bundle.documents)} in {output}")
+    if options.json:
+        console.value(_as_json(bundle, workspace))
+    elif not output:
+        console.result(bundle.main.text)
+
+
+def _facts(workspace: Workspace, *, folder: bool, here: bool) -> TargetFacts:
+    engine: EngineName = workspace.settings.engine or "docker"
+    facts = TargetFacts(engine, "folder" if folder else "inline")
+    if not here:
+        return facts
+    from dataclasses import replace
+
+    from lcompose.engines.select import choose
+
+    _, found = choose(workspace.settings.engine, workspace.env)
+    return replace(
+        facts, engine=found.name, engine_version=found.version, compose_version=found.compose_version
+    )
+
+
+def _with_env_example(bundle: Bundle, workspace: Workspace) -> Bundle:
+    from dataclasses import replace
+
+    from lcompose.spec.text import EnvRef
+    from lcompose.templates import fill
+
+    found = {
+        value.name: value
+        for service in workspace.resolved.project.services
+        for _, value in service.environment
+        if isinstance(value, EnvRef)
+    }
+    text = fill("env.example.j2", variables=sorted(found.values(), key=lambda one: (not one.required, one.name)))
+    return replace(bundle, documents=(*bundle.documents, Document(".env.example", text)))
+
+
+def _write(bundle: Bundle, place: Path, *, force: bool) -> None:
+    from lcompose.bundle import write_bundle
+
+    write_bundle(bundle, place, force=force)
+
+
+def _as_json(bundle: Bundle, workspace: Workspace) -> dict[str, Any]:
+    return {
+        "documents": {document.path: document.text for document in bundle.documents},
+        "report": list(bundle.report),
+        "changes": [
+            {
+                "document": change.document,
+                "path": change.path,
+                "before": change.before,
+                "after": change.after,
+                "reason": change.reason,
+            }
+            for change in workspace.resolved.project.changes
+        ],
+    }

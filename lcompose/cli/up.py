@@ -1,0 +1,243 @@
+"""``lcompose up``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lcompose import bundle as files
+from lcompose import host
+from lcompose.cli.options import console_of, environment, options_of, shared_options
+from lcompose.console import Console
+from lcompose.engines import Creation, Engine
+from lcompose.engines.select import choose
+from lcompose.errors import ConfigError, MachineError, NotReadyError, UsageError
+from lcompose.execute import Context, execute
+from lcompose.gate import Clock, wait_until_ready
+from lcompose.lightspeed.config import missing_variables
+from lcompose.observe import snapshot
+from lcompose.plan import describe, plan_up
+from lcompose.spec.bundle import Bundle
+from lcompose.spec.project import FileMount, Project, Service
+from lcompose.spec.run import Gated, GateSpec, Observed, Plan
+from lcompose.spec.target import EngineFacts, TargetFacts
+from lcompose.targets import translate, words
+from lcompose.workspace import Workspace, open_workspace
+
+
+@click.command()
+@shared_options
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and touch nothing.")
+@click.option("--attach", is_flag=True, help="Follow the logs; Ctrl-C takes the stack down.")
+@click.option("--wait-timeout", type=click.IntRange(1), metavar="SECONDS", help="Time to become ready.")
+@click.pass_context
+def command(ctx: click.Context, **given: Any) -> int:
+    """Start the stack, and wait until it is ready.
+
+    Everything is created, then started side by side. It is ready when Lightspeed Core says that it
+    is healthy and Llama Stack answers.
+    """
+    options = options_of(ctx, given)
+    console = console_of(options)
+    begun = time.monotonic()
+    workspace = _ready_to_start(options, environment())
+    console.redact = workspace.secrets.redact
+    console.warn(workspace.warnings)
+    engine, facts = choose(workspace.settings.engine, workspace.env)
+    bundle, place = _bundle(workspace, engine, facts)
+    observed = snapshot(engine, workspace.name)
+    plan = _plan(workspace, engine, bundle, observed)
+    if given["dry_run"]:
+        _print_plan(console, plan, observed)
+        return 0
+    _refuse_taken_ports(workspace.resolved.project, observed)
+    with files.locked(place, workspace.name):
+        files.replace_private_bundle(bundle, place)
+        _start(console, workspace, engine, bundle, place, plan)
+        spec = _gate_spec(workspace.resolved.project, given["wait_timeout"] or workspace.settings.wait_timeout)
+        _wait(console, spec, engine, workspace)
+    _say_ready(console, workspace, time.monotonic() - begun)
+    if given["attach"]:
+        _attach(console, engine, workspace)
+    return 0
+
+
+def _ready_to_start(options: Any, env: dict[str, str]) -> Workspace:
+    workspace = open_workspace(options, env)
+    if workspace.settings.runtime == "local":
+        what = "the local runtime is not part of this version"
+        raise UsageError(what, "runtime", "Leave --runtime out, or set runtime: container.")
+    missing = missing_variables(workspace.resolved.configuration, workspace.env)
+    missing_own = _missing_own(workspace)
+    if missing or missing_own:
+        raise ConfigError([*workspace.warnings, *missing, *missing_own])
+    return workspace
+
+
+def _missing_own(workspace: Workspace) -> list[Any]:
+    """Variables that settings pass on by name and that have no value; the documents' own are told
+    with their place."""
+    from lcompose.errors import Finding, Position
+    from lcompose.lightspeed.envrefs import references
+    from lcompose.load import plain
+
+    config = workspace.resolved.configuration
+    told = {one.name for tree in (config.lightspeed, config.run) for one in references(plain(tree))}
+    return [
+        Finding(Position("settings"), "env", f"the variable {name} is not set", f"Run: export {name}=…")
+        for name in workspace.resolved.project.variables
+        if name not in told and not workspace.secrets.has(name)
+    ]
+
+
+def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[Bundle, Path]:
+    """The documents for this machine, and the folder of ours that they lie in."""
+    project = workspace.resolved.project
+    endpoint = engine.endpoint()
+    _refuse_remote_mounts(project, endpoint)
+    place = files.project_directory(workspace.env, endpoint, workspace.name)
+    target = TargetFacts(
+        facts.name,
+        "inline" if facts.name == "docker" else "run",
+        facts.version,
+        facts.compose_version,
+    )
+    # Docker's file is the one that "render" prints, read from the person's folder: so their own
+    # "docker compose up" finds the same hashes and recreates nothing.
+    directory = workspace.directory if target.form == "inline" else place
+    return translate(project, target, workspace.place(directory)), place
+
+
+def _refuse_remote_mounts(project: Project, endpoint: str) -> None:
+    mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
+    if mounted and endpoint.startswith(("tcp://", "ssh://", "http")):
+        what = "the engine is on another machine, where these files are not: " + ", ".join(mounted)
+        raise MachineError(what, endpoint, "Use an engine on this machine, or put the files into the image.")
+
+
+def _plan(workspace: Workspace, engine: Engine, bundle: Bundle, observed: Observed) -> Plan:
+    from lcompose.load import parse, plain
+
+    project = workspace.resolved.project
+    rendered = plain(parse(bundle.main.text.encode(), bundle.main.path))
+    digests = {
+        name: str(service["labels"][words.DIGEST_LABEL]) for name, service in rendered["services"].items()
+    }
+    absent = engine.missing_images([service.image for service in project.services])
+    _refuse_unpullable(project, absent)
+    return plan_up(project, digests, observed, absent)
+
+
+def _refuse_unpullable(project: Project, absent: Iterable[str]) -> None:
+    for service in project.services:
+        if service.image in absent and (service.pull_policy == "never" or service.image.startswith("localhost/")):
+            what = f"the image {service.image} of {service.name} is not here, and is not pulled"
+            fix = f"Build or load it, or name another: --image {service.name}=IMAGE"
+            raise MachineError(what, "", fix)
+
+
+def _print_plan(console: Console, plan: Plan, observed: Observed) -> None:
+    names = {one.id: one.name for one in observed.containers}
+    if console.as_json:
+        steps = [{"verb": s.verb, "target": names.get(s.target, s.target), "cause": s.cause} for s in plan.steps]
+        console.value({"plan": steps})
+        return
+    console.result("\n".join(describe(plan, names)) or "nothing to do")
+
+
+def _refuse_taken_ports(project: Project, observed: Observed) -> None:
+    for service in project.services:
+        held = {port[2] for one in observed.of(service.name) if one.state == "running" for port in one.ports}
+        for port in service.ports:
+            if port.published not in held and not host.port_is_free(port.bind, port.published):
+                what = f"port {port.published} on {port.bind}, for {service.name}, is taken by another program"
+                fix = (
+                    f"Stop that program, or take another port: "
+                    f"--set services.{service.name}.ports={_next_port(port.published)}:{port.target}"
+                )
+                raise MachineError(what, "", fix)
+
+
+def _next_port(port: int) -> int:
+    return port + 10000 if port < 50000 else port - 10000
+
+
+def _start(
+    console: Console, workspace: Workspace, engine: Engine, bundle: Bundle, place: Path, plan: Plan
+) -> None:
+    project = workspace.resolved.project
+    creation = Creation(
+        project=project.name,
+        file=place / bundle.main.path,
+        directory=workspace.directory,
+        env={**workspace.secrets.reveal()},
+        services=tuple(service.name for service in project.services),
+        inherited=dict(bundle.inherited),
+        timeout=workspace.settings.pull_timeout,
+    )
+    context = Context(engine, project.name, place / "logs", workspace.secrets, creation)
+    for event in execute(plan, context):
+        console.event(event)
+
+
+def _gate_spec(project: Project, timeout: float) -> GateSpec:
+    return GateSpec(project.name, tuple(Gated(one.name, one.probe) for one in project.services), timeout)
+
+
+def _wait(console: Console, spec: GateSpec, engine: Engine, workspace: Workspace) -> None:
+    try:
+        for event in wait_until_ready(spec, engine, Clock(time.monotonic, time.sleep), workspace.secrets):
+            console.event(event)
+    except NotReadyError:
+        place = files.project_directory(workspace.env, engine.endpoint(), workspace.name)
+        _keep_all(engine, workspace, place / "logs")
+        raise
+
+
+def _keep_all(engine: Engine, workspace: Workspace, directory: Path) -> None:
+    from lcompose import logs
+
+    for container in snapshot(engine, workspace.name).containers:
+        logs.keep(engine, container, directory, workspace.secrets)
+
+
+def _say_ready(console: Console, workspace: Workspace, seconds: float) -> None:
+    addresses = {service.name: address_of(service) for service in workspace.resolved.project.services}
+    if console.as_json:
+        console.value({"ready": True, "seconds": round(seconds, 2), "addresses": addresses})
+        return
+    console.result(f"{workspace.name} is ready after {seconds:.1f} s.")
+    for name, address in addresses.items():
+        if address:
+            console.result(f"  {name:<18}{address}")
+    lcore = addresses.get("lightspeed-stack")
+    if lcore:
+        body = '{"query": "What is OpenShift?"}'
+        console.result(f"Try: curl {lcore}/v1/query -H 'Content-Type: application/json' -d '{body}'")
+
+
+def address_of(service: Service) -> str:
+    """Where a service is called from this machine, or nothing when it is not published."""
+    if not service.ports or service.probe is None:
+        return ""
+    port = service.ports[0]
+    shown = "127.0.0.1" if port.bind in ("0.0.0.0", "::") else port.bind  # noqa: S104
+    return f"{service.probe.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port.published}"
+
+
+def _attach(console: Console, engine: Engine, workspace: Workspace) -> None:
+    from lcompose.cli.down import take_down
+    from lcompose.logs import followed
+
+    console.note("Following the logs; Ctrl-C takes the stack down.")
+    try:
+        for line in followed(engine, snapshot(engine, workspace.name).containers, 0):
+            console.log_line(line.service, line.text)
+    except KeyboardInterrupt:
+        console.note("")
+    finally:
+        take_down(console, engine, workspace.name, workspace.env, volumes=False)

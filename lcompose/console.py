@@ -1,0 +1,133 @@
+"""All printing: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from lcompose.errors import ConfigError, Finding, LcomposeError
+from lcompose.spec.events import Event
+
+ENGINE_NOISE = ("Network ", "Volume ", "Container ", "time=")
+
+
+@dataclass
+class Console:
+    """Where a command prints to, and how."""
+
+    as_json: bool = False
+    verbose: bool = False
+    redact: Callable[[str], str] = str
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+
+    @property
+    def lively(self) -> bool:
+        """Whether a person watches: then lines may be overwritten."""
+        return self.err.isatty() and not self.as_json
+
+    def result(self, text: str) -> None:
+        """Prints a result."""
+        self.out.write(text if text.endswith("\n") else f"{text}\n")
+        self.out.flush()
+
+    def value(self, value: Any) -> None:
+        """Prints a result for machines."""
+        self.result(json.dumps(value, indent=2, default=str))
+
+    def note(self, text: str) -> None:
+        """Tells the person something beside the result."""
+        self._clear()
+        self.err.write(f"{self.redact(text)}\n")
+        self.err.flush()
+
+    def log_line(self, service: str, text: str) -> None:
+        """Prints a line that a service printed."""
+        self.result(f"{service} | {self.redact(text)}")
+
+    def event(self, event: Event) -> None:
+        """Tells what happens: a line each; what only waits is overwritten where a person watches."""
+        if self.as_json:
+            self.err.write(json.dumps(_event_fields(event)) + "\n")
+            return
+        if event.kind == "detail" and not self.verbose and not self._is_news(event.text):
+            return
+        text = f"  {event.subject}: {event.text}"
+        if event.kind == "state" and event.at:
+            text += f"   ({event.at:.1f} s)"
+        if event.kind == "waiting" and self.lively:
+            self.err.write(f"\r\x1b[K{text}   ({event.at:.0f} s)")
+            self.err.flush()
+            return
+        self.note(text)
+
+    def warn(self, findings: Iterable[Finding]) -> None:
+        """Tells warnings, as lines or as one JSON object a line."""
+        for found in findings:
+            self.note(json.dumps(finding_fields(found)) if self.as_json else str(found))
+
+    def error(self, error: LcomposeError) -> None:
+        """Tells an error: what, where, and what to do; for machines on standard output."""
+        if self.as_json:
+            self.value({"error": error_fields(error)})
+            return
+        self._clear()
+        for found in error.findings if isinstance(error, ConfigError) else ():
+            self.err.write(f"{found}\n")
+        lines = [*error.details, f"lcompose: {error.what}"]
+        lines += [f"  where: {error.where}"] if error.where else []
+        lines += [f"  to do: {error.fix}"] if error.fix else []
+        self.err.write(self.redact("\n".join(lines)) + "\n")
+        self.err.flush()
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Prints a table as the result."""
+        self.result("\n".join(_table_lines(header, rows)))
+
+    def _is_news(self, text: str) -> bool:
+        return "ull" in text and not text.strip().startswith(ENGINE_NOISE)
+
+    def _clear(self) -> None:
+        if self.lively:
+            self.err.write("\r\x1b[K")
+
+
+def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(str(row[index])) for row in [header, *rows]) for index in range(len(header))]
+    return [
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+
+
+def _event_fields(event: Event) -> Mapping[str, Any]:
+    return {"kind": event.kind, "subject": event.subject, "text": event.text, "at": round(event.at, 3)}
+
+
+def finding_fields(found: Finding) -> dict[str, Any]:
+    """A finding for machines."""
+    return {
+        "severity": found.severity,
+        "file": found.where.file,
+        "line": found.where.line,
+        "column": found.where.column,
+        "path": found.path,
+        "what": found.what,
+        "fix": found.fix,
+    }
+
+
+def error_fields(error: LcomposeError) -> dict[str, Any]:
+    """An error for machines."""
+    findings = error.findings if isinstance(error, ConfigError) else ()
+    return {
+        "exit_code": error.exit_code,
+        "what": error.what,
+        "where": error.where,
+        "fix": error.fix,
+        "details": list(error.details),
+        "findings": [finding_fields(found) for found in findings],
+    }

@@ -1,0 +1,197 @@
+"""What the engines' command lines have in common; each engine adds a dialect of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lcompose import host
+from lcompose.engines import Creation
+from lcompose.errors import EngineError
+from lcompose.host import Finished
+from lcompose.spec.project import Probe
+from lcompose.spec.run import Container
+from lcompose.spec.target import EngineFacts, EngineName
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+DIGEST_LABEL = "lcompose.config-digest"
+AFTER_LABEL = "lcompose.after"
+PROBE_LABEL = "lcompose.probe"
+DEPENDS_LABEL = "com.docker.compose.depends_on"
+QUICK = 20.0  # seconds for a call that only asks or changes one thing; a healthy engine takes 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where one engine's command line differs from another's."""
+
+    name: EngineName
+    program: str
+    facts: Callable[[Mapping[str, str]], EngineFacts]
+    endpoint: Callable[[Mapping[str, str]], str]
+    create: Callable[[Creation, Callable[[str], None]], None]
+    health: Callable[[Mapping[str, Any]], tuple[str, str]]
+
+
+class Client:
+    """An engine, driven through its command line."""
+
+    def __init__(self, dialect: Dialect, env: Mapping[str, str]) -> None:
+        self.name = dialect.name
+        self._dialect = dialect
+        self._env = env
+
+    def facts(self) -> EngineFacts:
+        """See Engine."""
+        return self._dialect.facts(self._env)
+
+    def endpoint(self) -> str:
+        """See Engine."""
+        return self._dialect.endpoint(self._env)
+
+    def missing_images(self, images: Sequence[str]) -> list[str]:
+        """See Engine."""
+        from python_on_whales import DockerClient
+
+        client = DockerClient(client_call=[self._dialect.program])
+        return [image for image in dict.fromkeys(images) if not client.image.exists(image)]
+
+    def create(self, creation: Creation, on_line: Callable[[str], None]) -> None:
+        """See Engine."""
+        self._dialect.create(creation, on_line)
+
+    def containers(self, project: str) -> tuple[Container, ...]:
+        """See Engine."""
+        ids = self._ids("ps", "--all", "--quiet", "--no-trunc", project=project)
+        if not ids:
+            return ()
+        finished = self._try("container", "inspect", *ids)
+        # One that went away between the two calls is no error: the others are still told.
+        found = json.loads(finished.out or "[]")
+        return tuple(sorted((self._container(one) for one in found), key=lambda one: one.name))
+
+    def start(self, container: str) -> None:
+        """See Engine."""
+        self._do("start", container)
+
+    def stop(self, container: str, grace: int) -> None:
+        """See Engine."""
+        self._do("stop", "--time", str(grace), container, timeout=grace + QUICK)
+
+    def remove(self, containers: Sequence[str]) -> None:
+        """See Engine."""
+        if containers:
+            self._do("rm", "--force", *containers)
+
+    def networks(self, project: str) -> list[str]:
+        """See Engine."""
+        return self._ids("network", "ls", "--format", "{{.Name}}", project=project)
+
+    def volumes(self, project: str) -> list[str]:
+        """See Engine."""
+        return self._ids("volume", "ls", "--format", "{{.Name}}", project=project)
+
+    def remove_network(self, name: str) -> None:
+        """See Engine."""
+        self._do("network", "rm", name)
+
+    def remove_volume(self, name: str) -> None:
+        """See Engine."""
+        self._do("volume", "rm", name)
+
+    def execute(self, container: str, argv: Sequence[str], timeout: float) -> Finished:
+        """See Engine."""
+        return self._try("exec", container, *argv, timeout=timeout)
+
+    def logs(self, container: str, tail: int | None = None) -> str:
+        """See Engine."""
+        finished = self._try("logs", "--timestamps", *_tail(tail), container, timeout=60)
+        return "\n".join(sorted([*finished.out.splitlines(), *_own_lines(finished.err)]))
+
+    def follow(self, container: str, tail: int | None = None) -> Iterator[str]:
+        """See Engine."""
+        argv = [self._dialect.program, "logs", "--follow", "--timestamps", *_tail(tail), container]
+        return host.lines(argv, env=self._env)
+
+    def _ids(self, *argv: str, project: str) -> list[str]:
+        found = self._do(*argv, "--filter", f"label={PROJECT_LABEL}={project}")
+        return found.out.split()
+
+    def _try(self, *argv: str, timeout: float = QUICK) -> Finished:
+        return host.run([self._dialect.program, *argv], timeout=timeout, env=self._env)
+
+    def _do(self, *argv: str, timeout: float = QUICK) -> Finished:
+        finished = self._try(*argv, timeout=timeout)
+        if finished.code:
+            command = " ".join([self._dialect.program, *argv[:2]])
+            raise EngineError(f"{command} failed: {_last_line(finished.said)}", "", _advice(self._dialect))
+        return finished
+
+    def _container(self, one: Mapping[str, Any]) -> Container:
+        state, labels = one["State"], one["Config"].get("Labels") or {}
+        health, output = self._dialect.health(state)
+        networks = (one.get("NetworkSettings") or {}).get("Networks") or {}
+        return Container(
+            id=one["Id"],
+            name=one["Name"].lstrip("/"),
+            service=labels.get(SERVICE_LABEL, ""),
+            state=state.get("Status", ""),
+            exit_code=int(state.get("ExitCode") or 0),
+            restarts=int(one.get("RestartCount") or 0),
+            oom_killed=bool(state.get("OOMKilled")),
+            health=health,
+            health_output=output,
+            error=str(state.get("Error") or ""),
+            digest=labels.get(DIGEST_LABEL, ""),
+            after=_after(labels),
+            stop_grace=int(one["Config"].get("StopTimeout") or 10),
+            address=next((net.get("IPAddress") or "" for net in networks.values()), ""),
+            ports=_ports((one.get("NetworkSettings") or {}).get("Ports") or {}),
+            image=str(one["Config"].get("Image") or ""),
+            probe=_probe(labels),
+        )
+
+
+def _probe(labels: Mapping[str, str]) -> Probe | None:
+    """The readiness probe that our label carries: so ``status`` needs no configuration."""
+    text = labels.get(PROBE_LABEL)
+    return Probe(**json.loads(text)) if text else None
+
+
+def _after(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The services that must outlive this one: our label, or Compose's for somebody else's file."""
+    own = labels.get(AFTER_LABEL)
+    if own is not None:
+        return tuple(own.split(","))
+    depends = labels.get(DEPENDS_LABEL) or ""
+    return tuple(part.split(":")[0] for part in depends.split(",") if part)
+
+
+def _ports(found: Mapping[str, Any]) -> tuple[tuple[int, str, int], ...]:
+    """Published ports as (port in the container, address of this machine, port on it)."""
+    return tuple(
+        (int(port.split("/")[0]), binding.get("HostIp") or "0.0.0.0", int(binding["HostPort"]))  # noqa: S104
+        for port, bindings in found.items()
+        for binding in bindings or ()
+    )
+
+
+def _tail(tail: int | None) -> list[str]:
+    return [] if tail is None else ["--tail", str(tail)]
+
+
+def _own_lines(text: str) -> list[str]:
+    """The container's lines among standard error: the engine's own have no time in front."""
+    return [line for line in text.splitlines() if line[:4].isdigit()]
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def _advice(dialect: Dialect) -> str:
+    return f"Look at what '{dialect.program} info' says, then try again."

@@ -1,0 +1,89 @@
+"""Docker with Compose v2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lcompose import host
+from lcompose.engines import Creation
+from lcompose.engines.client import QUICK, Client, Dialect
+from lcompose.errors import EngineError, LcomposeError
+from lcompose.spec.target import EngineFacts
+
+# Inline configs came with 2.23.1; before that a file with them is refused.
+OLDEST_COMPOSE = (2, 23, 1)
+INSTALL_COMPOSE = "Install Docker Compose v2.23.1 or later (the package docker-compose-plugin)."
+
+
+def connect(env: Mapping[str, str]) -> Client:
+    """Docker, as the environment says how to reach it."""
+    return Client(DIALECT, env)
+
+
+def _facts(env: Mapping[str, str]) -> EngineFacts:
+    if host.find_program("docker", env.get("PATH")) is None:
+        return _problem("docker is not installed", "Install Docker Engine, or use --engine podman.")
+    try:
+        server = host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=QUICK, env=env)
+        compose = host.run(["docker", "compose", "version", "--short"], timeout=QUICK, env=env)
+    except LcomposeError as error:
+        return _problem(error.what, "Restart Docker, then try again.")
+    if server.code:
+        return _problem(f"Docker does not answer: {_first_line(server.said)}", "Start it: systemctl start docker")
+    if compose.code:
+        return _problem("docker has no compose", INSTALL_COMPOSE)
+    version = _version(compose.out)
+    if version < OLDEST_COMPOSE:
+        return _problem(f"Docker Compose {compose.out.strip()} is too old", INSTALL_COMPOSE)
+    return EngineFacts("docker", _version(server.out), version)
+
+
+def _problem(problem: str, fix: str) -> EngineFacts:
+    return EngineFacts("docker", problem=problem, fix=fix)
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else "it said nothing"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def _endpoint(env: Mapping[str, str]) -> str:
+    if env.get("DOCKER_HOST"):
+        return env["DOCKER_HOST"]
+    form = "{{.Endpoints.docker.Host}}"
+    return host.run(["docker", "context", "inspect", "--format", form], timeout=QUICK, env=env).out.strip()
+
+
+def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
+    """One ``up --no-start``: hashes, networks and aliases stay Compose's own."""
+    argv = ["docker", "compose", "--project-name", creation.project]
+    argv += ["--project-directory", str(creation.directory), "--file", str(creation.file)]
+    argv += ["up", "--no-start", "--remove-orphans"]
+    finished = host.run(argv, timeout=creation.timeout, env=creation.env, on_line=on_line)
+    if finished.code:
+        raise EngineError(
+            f"docker compose could not create the containers: {_reason(finished.said)}",
+            str(creation.file),
+            "If an image cannot be pulled, name another one with --image SERVICE=IMAGE.",
+        )
+
+
+def _reason(text: str) -> str:
+    """The line of Compose's output that says why, without its progress lines."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "denied" in line or "refused" in line]
+    return (telling or lines or ["it said nothing"])[-1]
+
+
+def _health(state: Mapping[str, Any]) -> tuple[str, str]:
+    health = state.get("Health") or {}
+    log = health.get("Log") or []
+    return str(health.get("Status") or ""), str(log[-1].get("Output", "")).strip() if log else ""
+
+
+DIALECT = Dialect("docker", "docker", _facts, _endpoint, _create, _health)

@@ -1,0 +1,201 @@
+"""The only reader of this machine: files, environment, ports, programs and their output."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lcompose.errors import EngineError, MachineError, UsageError
+
+MAX_FILE = 1024 * 1024 + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that ended: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """Its last words, standard error first."""
+        return (self.err.strip() or self.out.strip())[-2000:]
+
+
+def read_file(path: Path, what: str, fix: str) -> bytes:
+    """The bytes of a file, or a clear error; reads at most a little more than may be parsed.
+
+    Raises: UsageError.
+    """
+    try:
+        if path.is_dir():
+            raise UsageError(f"{what} is a directory", str(path), "Name the file inside it.")
+        with path.open("rb") as stream:
+            return stream.read(MAX_FILE)
+    except FileNotFoundError:
+        raise UsageError(f"{what} is not there", str(path), fix) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{what} cannot be read: {reason}", str(path), "Check its permissions.") from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is anything at the path, without following errors up."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether a user who owns nothing here may read it."""
+    mode = path.stat().st_mode
+    wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
+    return mode & wanted == wanted
+
+
+def content(path: Path) -> bytes:
+    """What a digest of a mounted file is made of: its bytes, or nothing for a directory."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return b""
+
+
+def find_program(name: str, search: str | None = None) -> str | None:
+    """Where a program is, or None."""
+    from shutil import which
+
+    return which(name, path=search)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Finished:
+    """Runs a program to its end, at most ``timeout`` seconds; its children end with it.
+
+    ``on_line`` gets every line of standard error as it comes, on a thread of its own.
+
+    Raises: MachineError when it is not there, EngineError when it takes too long.
+    """
+    import subprocess
+
+    child = _started(argv, env)
+    printed = _Collector(child, on_line)
+    try:
+        code = child.wait(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        what = f"{' '.join(argv[:3])} did not end within {timeout:.0f} s"
+        raise EngineError(what, "", "Look whether the engine hangs, then try again.") from None
+    finally:
+        if child.poll() is None:
+            _kill_group(child.pid)
+            child.wait()
+        out, err = printed.finish()
+    return Finished(code, out, err)
+
+
+def lines(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[str]:
+    """The lines that a program prints, both streams; closing the iterator ends the program.
+
+    Raises: MachineError when it is not there.
+    """
+    child = _started(argv, env, merged=True)
+    assert child.stdout is not None
+    try:
+        for line in child.stdout:
+            yield line.rstrip("\n")
+    finally:
+        if child.poll() is None:
+            _kill_group(child.pid)
+        child.wait()
+        child.stdout.close()
+
+
+def _started(argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool = False) -> Any:
+    import subprocess
+
+    try:
+        return subprocess.Popen(  # noqa: S603  # arguments are a list; no shell reads them
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+            env=dict(env) if env is not None else None,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise MachineError(f"{argv[0]} is not installed", "", f"Install {argv[0]}.") from None
+    except OSError as error:
+        raise MachineError(f"{argv[0]} cannot be run: {error.strerror}", "", "Check it.") from error
+
+
+class _Collector:
+    """Reads both streams of a child on threads, so that neither can fill up and block it."""
+
+    def __init__(self, child: Any, on_line: Callable[[str], None] | None) -> None:
+        from threading import Thread
+
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self.threads = [
+            Thread(target=self._read, args=(child.stdout, self.out, None), daemon=True),
+            Thread(target=self._read, args=(child.stderr, self.err, on_line), daemon=True),
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self, stream: Any, kept: list[str], on_line: Callable[[str], None] | None) -> None:
+        with stream:
+            for line in stream:
+                kept.append(line)
+                if on_line:
+                    on_line(line.rstrip("\n"))
+
+    def finish(self) -> tuple[str, str]:
+        # A grandchild that keeps a stream open must not keep us: what came until now is enough.
+        for thread in self.threads:
+            thread.join(timeout=2)
+        return "".join(self.out), "".join(self.err)
+
+
+def _kill_group(pid: int) -> None:
+    import signal
+
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def port_is_free(bind: str, port: int) -> bool:
+    """Whether nothing listens there yet."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError:
+            return False
+    return True
+
+
+def state_directory(env: Mapping[str, str]) -> Path:
+    """Where lcompose keeps what it must remember: XDG_STATE_HOME, as the convention has it."""
+    base = env.get("XDG_STATE_HOME") or ""
+    home = Path(base) if base.startswith("/") else Path(env.get("HOME") or "/tmp") / ".local" / "state"
+    return home / "lcompose"

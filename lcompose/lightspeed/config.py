@@ -1,0 +1,267 @@
+"""The person's two documents, checked: what they say, which variables they need, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lcompose.errors import Finding, Position
+from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, references, replace
+from lcompose.lightspeed.images import NEWEST_SERVER, Generation
+from lcompose.lightspeed.keys import LIGHTSPEED
+from lcompose.lightspeed.run_keys import RUN
+from lcompose.load import Node, Path, dotted, locate, lookup, plain
+from lcompose.schema import check, record, suggestion
+from lcompose.settings import EMBEDDED
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "llama-stack", "ogx"})  # noqa: S104
+DEFAULT_SERVER_PORT = 8321
+DEFAULT_LCORE_PORT = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Both documents: as nodes, and as the values that the services will see.
+
+    ``lightspeed`` has no settings of lcompose any more. ``values`` and ``run_values`` have
+    variables filled in from ``env``, as far as they are known.
+    """
+
+    lightspeed: Node
+    run: Node
+    generation: Generation
+    server_version: tuple[int, ...]
+    values: Mapping[str, Any]
+    run_values: Mapping[str, Any]
+    unknown: frozenset[Path]
+    run_unknown: frozenset[Path]
+
+    @property
+    def section(self) -> str:
+        """The key under which Llama Stack is configured: the newer one wins where both stand."""
+        both = self.lightspeed.value if isinstance(self.lightspeed.value, dict) else {}
+        return "ogx" if "ogx" in both else "llama_stack"
+
+    def value(self, *path: str) -> Any:
+        """A value of lightspeed-stack.yaml, or None."""
+        return _get(self.values, path)
+
+    def run_value(self, *path: str) -> Any:
+        """A value of run.yaml, or None."""
+        return _get(self.run_values, path)
+
+
+def configuration(
+    lightspeed: Node,
+    run: Node,
+    generation: Generation,
+    server_version: tuple[int, ...],
+    env: Mapping[str, str],
+    homes: tuple[str, str],
+) -> Configuration:
+    """Both documents with their variables filled in; nothing is checked yet.
+
+    ``homes`` are the home directories in LCORE's and in Llama Stack's image.
+    """
+    own = without_settings(lightspeed)
+    trace, run_trace = Trace(aligned=True), Trace(aligned=True)
+    return Configuration(
+        own,
+        run,
+        generation,
+        server_version,
+        replace(plain(own), {**env, "HOME": homes[0]}, trace) or {},
+        replace(plain(run), {**env, "HOME": homes[1]}, run_trace) or {},
+        trace.unknown,
+        run_trace.unknown,
+    )
+
+
+def without_settings(lightspeed: Node) -> Node:
+    """lightspeed-stack.yaml without the sections that are lcompose's: LCORE refuses them."""
+    if not isinstance(lightspeed.value, dict):
+        return lightspeed
+    kept = {key: child for key, child in lightspeed.value.items() if key not in EMBEDDED}
+    return Node(kept, lightspeed.where, lightspeed.keys)
+
+
+def embedded_settings(lightspeed: Node) -> Node:
+    """The sections of lightspeed-stack.yaml that are lcompose's."""
+    if not isinstance(lightspeed.value, dict):
+        return Node(None, lightspeed.where)
+    kept = {key: child for key, child in lightspeed.value.items() if key in EMBEDDED}
+    return Node(kept or None, lightspeed.where, lightspeed.keys)
+
+
+def findings(config: Configuration) -> list[Finding]:
+    """Everything that is wrong with the documents themselves; which files exist does not matter."""
+    if not isinstance(config.lightspeed.value, dict) or not config.lightspeed.value:
+        return [_not_a_mapping(config.lightspeed, "name: my-assistant")]
+    if not isinstance(config.run.value, dict) or not config.run.value:
+        return [_not_a_mapping(config.run, "version: 2")]
+    return [
+        *_schema_findings(config),
+        *_rule_findings(config),
+        *_run_findings(config),
+        *_version_findings(config),
+    ]
+
+
+def missing_variables(config: Configuration, env: Mapping[str, str]) -> list[Finding]:
+    """One finding for each variable that must be set and is not, at its first place."""
+    seen: dict[str, Finding] = {}
+    for node in (config.lightspeed, config.run):
+        for reference in references(plain(node)):
+            if reference.required and not env.get(reference.name):
+                seen.setdefault(reference.name, _missing(node, reference))
+    return list(seen.values())
+
+
+def _missing(node: Node, reference: Reference) -> Finding:
+    where = locate(node, reference.path)
+    fix = f"Run: export {reference.name}=…   or write it to .env"
+    return Finding(where, dotted(reference.path), f"the variable {reference.name} is not set", fix)
+
+
+def _not_a_mapping(node: Node, example: str) -> Finding:
+    what = "the file is empty" if not node.value else "the file must hold keys and values"
+    return Finding(node.where, "", what, f"Start it with a key, such as '{example}'.")
+
+
+def _schema_findings(config: Configuration) -> Sequence[Finding]:
+    table = record(LIGHTSPEED)
+    return check(config.lightspeed, dict(config.values), table, config.generation, config.unknown).findings
+
+
+def _run_findings(config: Configuration) -> Sequence[Finding]:
+    table = record(RUN, extra="allow")
+    found = check(config.run, dict(config.run_values), table, "", config.run_unknown).findings
+    assert isinstance(config.run.value, dict)
+    unknown = [key for key in config.run.value if key not in RUN]
+    return [*found, *(_unknown_run_key(config.run, key) for key in unknown)]
+
+
+def _unknown_run_key(node: Node, key: str) -> Finding:
+    what = "Llama Stack does not know this key and ignores it"
+    return Finding(locate(node, (key,)), key, what, suggestion(key, list(RUN)), "warning")
+
+
+def _rule_findings(config: Configuration) -> list[Finding]:
+    found = [rule(config) for rule in RULES]
+    return [one for one in found if one]
+
+
+def _at(config: Configuration, path: Path, what: str, fix: str) -> Finding:
+    return Finding(locate(config.lightspeed, path), dotted(path), what, fix)
+
+
+def _needs_section(config: Configuration) -> Finding | None:
+    if lookup(config.lightspeed, (config.section,)):
+        return None
+    name = "ogx" if config.generation >= "0.7" else "llama_stack"
+    fix = f"Add '{name}: {{url: http://localhost:8321}}'."
+    return _at(config, (), f"the key {name!r} must be there", fix)
+
+
+def _needs_url(config: Configuration) -> Finding | None:
+    if config.value(config.section, "use_as_library_client"):
+        fix = "Set 'use_as_library_client: false' and 'url: http://localhost:8321'."
+        path = (config.section, "use_as_library_client")
+        return _at(config, path, "library mode is not rendered by this version of lcompose", fix)
+    url = lookup(config.lightspeed, (config.section, "url"))
+    if lookup(config.lightspeed, (config.section,)) and not (url and url.value):
+        fix = "Add 'url: http://localhost:8321'; lcompose rewrites it for containers."
+        return _at(config, (config.section,), "server mode needs a url", fix)
+    return None
+
+
+def _url_is_known(config: Configuration) -> Finding | None:
+    path: Path = (config.section, "url")
+    if path not in config.unknown:
+        return None
+    node = lookup(config.lightspeed, path)
+    names = ", ".join(match[1] for match in PATTERN.finditer(str(node.value if node else "")))
+    what = f"where Llama Stack is must be known now, and {names} is not set"
+    return _at(config, path, what, f"Set {names}, or write the address.")
+
+
+def _no_synthesis(config: Configuration) -> Finding | None:
+    for path in ((config.section, "config"), ("inference", "providers"), ("vector_store", "providers")):
+        if config.value(*path):
+            fix = "Write run.yaml by hand and name it with --run-config."
+            what = "LCORE makes no run.yaml out of this in server mode, and neither does this version"
+            return _at(config, path, what, fix)
+    return None
+
+
+def _feedback_path(config: Configuration) -> Finding | None:
+    for name in ("feedback", "transcripts"):
+        section = config.value("user_data_collection") or {}
+        known = ("user_data_collection", f"{name}_storage") not in config.unknown
+        if isinstance(section, dict) and known and section.get(f"{name}_enabled") is True:
+            if not section.get(f"{name}_storage"):
+                path = ("user_data_collection", f"{name}_storage")
+                return _at(config, path, f"{name} is enabled and has no storage", f"Add {path[1]}.")
+    return None
+
+
+def _one_store(config: Configuration) -> Finding | None:
+    for section in ("database", "a2a_state", "quota_handlers"):
+        stores = config.value(section)
+        if isinstance(stores, dict) and stores.get("sqlite") and stores.get("postgres"):
+            return _at(config, (section,), "sqlite and postgres exclude each other", "Keep one of them.")
+    return None
+
+
+def _cors_credentials(config: Configuration) -> Finding | None:
+    cors = config.value("service", "cors")
+    if isinstance(cors, dict) and cors.get("allow_credentials") and "*" in cors.get("allow_origins", ["*"]):
+        path = ("service", "cors", "allow_credentials")
+        return _at(config, path, "credentials cannot be allowed for every origin", "List the origins.")
+    return None
+
+
+RULES = (
+    _needs_section,
+    _needs_url,
+    _url_is_known,
+    _no_synthesis,
+    _feedback_path,
+    _one_store,
+    _cors_credentials,
+)
+
+
+def _version_findings(config: Configuration) -> list[Finding]:
+    newest = NEWEST_SERVER[config.generation]
+    found = []
+    if config.server_version > newest:
+        what = (
+            f"LCORE {config.generation} accepts Llama Stack up to {_dots(newest)}, "
+            f"and this one is {_dots(config.server_version)}"
+        )
+        fix = "Use an image of that version, or set lightspeed_version / ogx_version if the tag misleads."
+        found.append(Finding(Position("images"), "", what, fix, "warning"))
+    if config.generation >= "0.7" and config.section == "llama_stack":
+        fix = "Rename it to 'ogx'; the derived file has it renamed already."
+        found.append(_warning(config, "llama_stack", "this key was renamed in 0.7", fix))
+    return found
+
+
+def _warning(config: Configuration, key: str, what: str, fix: str) -> Finding:
+    if key not in config.lightspeed.keys:
+        return Finding(config.lightspeed.where, key, what, fix, "warning")
+    return Finding(config.lightspeed.keys[key], key, what, fix, "warning")
+
+
+def _dots(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _get(tree: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        if not isinstance(tree, Mapping):
+            return None
+        tree = tree.get(step)
+    return tree

@@ -1,0 +1,218 @@
+"""The documents that the services read, made from the person's own.
+
+LCORE refuses keys that it does not know, and cannot be told its host or where Llama Stack is from
+outside; so both services get derived documents, and every difference is a Change with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, LOCAL_HOSTS, Configuration
+from lcompose.lightspeed.images import INFERENCE, LLAMA_STACK, ImageFacts, server_facts
+from lcompose.load import Path, dotted, plain
+from lcompose.spec.project import Change
+from lcompose.spec.text import Address
+
+LIGHTSPEED_FILE = "lightspeed-stack.yaml"
+RUN_FILE = "run.yaml"
+PATIENCE = 60  # seconds that LCORE keeps asking for Llama Stack: both are started side by side
+INFERENCE_PORT = 8000
+# These answer an unauthenticated probe with 401, unless they are told to let probes through.
+GUARDED_MODULES = ("k8s", "jwk-token", "api-key-token", "rh-identity", "trusted-proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a document: what stands at the path from now on, and why. None removes it."""
+
+    path: Path
+    value: Any
+    reason: str
+
+
+Rule: TypeAlias = "Callable[[Configuration], list[Edit]]"
+
+
+def server_is_ours(config: Configuration) -> bool:
+    """Whether the url means a server beside LCORE, so that lcompose starts it."""
+    host = urlsplit(str(config.value(config.section, "url") or "")).hostname or ""
+    return host in {name.strip("[]") for name in LOCAL_HOSTS}
+
+
+def server_port(config: Configuration) -> int:
+    """The port of our Llama Stack: run.yaml's, else the one in the url, else the default."""
+    own = config.run_value("server", "port")
+    if isinstance(own, int):
+        return own
+    try:
+        return urlsplit(str(config.value(config.section, "url") or "")).port or DEFAULT_SERVER_PORT
+    except ValueError:
+        return DEFAULT_SERVER_PORT
+
+
+def server_has_tls(config: Configuration) -> bool:
+    """Whether our Llama Stack speaks TLS."""
+    return bool(config.run_value("server", "tls_certfile") and config.run_value("server", "tls_keyfile"))
+
+
+def lcore_has_tls(config: Configuration) -> bool:
+    """Whether LCORE speaks TLS."""
+    return bool(config.value("service", "tls_config", "tls_certificate_path"))
+
+
+def lightspeed_edits(config: Configuration, image: ImageFacts) -> list[Edit]:
+    """Everything that LCORE's document must say differently."""
+    return [
+        *_rename_section(config),
+        *_listen_everywhere(config),
+        *_reach_the_server(config),
+        *_let_probes_through(config),
+        *_keep_the_database(config, image),
+    ]
+
+
+def run_edits(config: Configuration, *, gpu: bool) -> list[Edit]:
+    """Everything that Llama Stack's document must say differently."""
+    port = server_port(config)
+    edits = [
+        Edit(("server", "host"), "0.0.0.0", "reached from other containers"),  # noqa: S104
+        Edit(("server", "port"), port, "the one port that health checks and addresses use"),
+    ]
+    return [*edits, *(_use_inference(config) if gpu else ())]
+
+
+def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Change]]:
+    """A copy of the tree with the edits made, and the changes that they really were."""
+    result = _copied(tree)
+    changes = []
+    for edit in edits:
+        before = _read(result, edit.path)
+        if before == edit.value:
+            continue
+        _write(result, edit.path, edit.value)
+        shown = ["" if value is None else _shown(value) for value in (before, edit.value)]
+        changes.append(Change(document, dotted(edit.path), shown[0], shown[1], edit.reason))
+    return result, changes
+
+
+def document(config: Configuration, node_is_run: bool) -> Any:
+    """The person's document as a plain tree, variables left as they are."""
+    return plain(config.run if node_is_run else config.lightspeed)
+
+
+def _rename_section(config: Configuration) -> list[Edit]:
+    old = plain(config.lightspeed).get("llama_stack")
+    if config.generation < "0.7" or old is None:
+        return []
+    removed = Edit(("llama_stack",), None, "renamed to 'ogx' in 0.7")
+    if config.section == "ogx":
+        return [removed]
+    return [Edit(("ogx",), old, "'llama_stack' was renamed in 0.7"), removed]
+
+
+def _emitted_section(config: Configuration) -> str:
+    return "ogx" if config.generation >= "0.7" else "llama_stack"
+
+
+def _listen_everywhere(config: Configuration) -> list[Edit]:
+    edits = [Edit(("service", "host"), "0.0.0.0", "reached from outside the container")]  # noqa: S104
+    port = config.value("service", "port")
+    if isinstance(port, int):
+        edits.append(Edit(("service", "port"), port, "the published port and the health check need it"))
+    return edits
+
+
+def _reach_the_server(config: Configuration) -> list[Edit]:
+    section = _emitted_section(config)
+    url = str(config.value(config.section, "url"))
+    if not server_is_ours(config):
+        return [Edit((section, "url"), url, "the address must be known now")]
+    scheme = "https" if server_has_tls(config) else "http"
+    address = Address(LLAMA_STACK, server_port(config), urlsplit(url).path.rstrip("/"), scheme)
+    edits = [Edit((section, "url"), address, "'beside me' is another container")]
+    retries = config.value(config.section, "max_retries") or 5
+    delay = config.value(config.section, "retry_delay") or 2
+    if retries * delay < PATIENCE:
+        reason = "both services start at the same time"
+        edits.append(Edit((section, "max_retries"), PATIENCE, reason))
+        edits.append(Edit((section, "retry_delay"), 1, reason))
+    return edits
+
+
+def _let_probes_through(config: Configuration) -> list[Edit]:
+    if config.value("authentication", "module") not in GUARDED_MODULES:
+        return []
+    reason = "health checks and readiness probes carry no credentials"
+    return [Edit(("authentication", "skip_for_health_probes"), True, reason)]
+
+
+def _keep_the_database(config: Configuration, image: ImageFacts) -> list[Edit]:
+    stores = config.value("database") or {}
+    if stores.get("sqlite") or stores.get("postgres") or not image.owned:
+        return []
+    path = f"{image.owned}/lightspeed-stack.db"
+    reason = "the default, in /tmp, is lost with the container"
+    return [Edit(("database", "sqlite"), {"db_path": path}, reason)]
+
+
+def _use_inference(config: Configuration) -> list[Edit]:
+    address = Address(INFERENCE, INFERENCE_PORT, "/v1")
+    reason = "the inference service of this project"
+    providers = config.run_value("providers", "inference") or []
+    for index, provider in enumerate(plain(config.run).get("providers", {}).get("inference") or []):
+        if isinstance(provider, dict) and provider.get("provider_type") == "remote::vllm":
+            return [Edit(("providers", "inference", index, "config", "base_url"), address, reason)]
+    added = {
+        "provider_id": "vllm",
+        "provider_type": "remote::vllm",
+        "config": {"base_url": address, "api_token": "not-needed"},
+    }
+    original = plain(config.run).get("providers", {}).get("inference") or []
+    assert isinstance(providers, list)
+    return [Edit(("providers", "inference"), [*original, added], reason)]
+
+
+def insecure_option(config: Configuration) -> tuple[str, ...]:
+    """What makes a server without certificates start."""
+    facts = server_facts(config.server_version)
+    return facts.insecure_option if facts.needs_insecure and not server_has_tls(config) else ()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Address):
+        return f"{value.scheme}://{value.service}:{value.port}{value.path}"
+    if isinstance(value, (dict, list)):
+        return "{…}" if isinstance(value, dict) else "[…]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _copied(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _copied(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_copied(value) for value in tree]
+    return tree
+
+
+def _read(tree: Any, path: Path) -> Any:
+    for step in path:
+        try:
+            tree = tree[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return tree
+
+
+def _write(tree: Any, path: Path, value: Any) -> None:
+    for step in path[:-1]:
+        if isinstance(tree, dict) and not isinstance(tree.get(step), (dict, list)):
+            tree[step] = {}
+        tree = tree[step]
+    if value is None and isinstance(tree, Mapping):
+        tree.pop(path[-1], None)  # type: ignore[attr-defined]
+    else:
+        tree[path[-1]] = value

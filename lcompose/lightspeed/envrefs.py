@@ -1,0 +1,184 @@
+"""``${env.NAME}`` with exactly Llama Stack's rules (ogx.core.stack.replace_env_vars, 0.8 to 1.5).
+
+Both services read their configuration through these rules, so what lcompose believes of a value
+must come out of the same ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lcompose.load import Path
+
+PATTERN = re.compile(r"\${env\.([A-Z0-9_]+)(?::([=+])([^}]*))?}")
+DISABLED = "__disabled__"
+# An item of a list whose identifier comes out empty is dropped by Llama Stack.
+IDENTIFIERS = ("vector_store_id", "model_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One ``${env.…}``: ``operator`` is empty (no default), ``=`` (default) or ``+`` (if set).
+
+    ``required`` is whether a start without the variable fails for sure; inside an item that may
+    be dropped it does not.
+    """
+
+    name: str
+    operator: str
+    text: str
+    path: Path
+    required: bool
+
+
+@dataclass
+class Trace:
+    """What happened while variables were replaced: references without a value, dropped items.
+
+    ``aligned`` leaves None in the place of a dropped item, so that paths stay true.
+    """
+
+    aligned: bool = False
+    found: list[Reference] = field(default_factory=list)
+    dropped: list[Path] = field(default_factory=list)
+
+    @property
+    def unknown(self) -> frozenset[Path]:
+        """Paths whose value is not known, or does not exist for Llama Stack."""
+        return frozenset([*(reference.path for reference in self.found), *self.dropped])
+
+
+class _UnsetError(Exception):
+    """A variable without a default has no value."""
+
+
+def references(tree: Any, path: Path = (), *, certain: bool = True) -> Iterator[Reference]:
+    """Every reference in a tree that Llama Stack may look at; disabled items are left out."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from references(value, (*path, key), certain=certain)
+    elif isinstance(tree, list):
+        for index, item in enumerate(tree):
+            if not _is_dropped(item, {}) or _depends_on_variables(item):
+                below = certain and not _depends_on_variables(item)
+                yield from references(item, (*path, index), certain=below)
+    elif isinstance(tree, str):
+        for match in PATTERN.finditer(tree):
+            operator = match[2] or ""
+            yield Reference(match[1], operator, match[3] or "", path, certain and not operator)
+
+
+def replace(tree: Any, env: Mapping[str, str], trace: Trace, path: Path = ()) -> Any:
+    """The tree with variables filled in; a string that needs a missing variable becomes None.
+
+    Llama Stack expands a leading ``~`` of a filled-in value; ``env["HOME"]`` says to what, since
+    the home that counts is the one in the container.
+    """
+    if isinstance(tree, dict):
+        return _replace_mapping(tree, env, trace, path)
+    if isinstance(tree, list):
+        return _replace_list(tree, env, trace, path)
+    if isinstance(tree, str):
+        return _replace_text(tree, env, trace, path)
+    return tree
+
+
+def _replace_mapping(tree: dict[str, Any], env: Mapping[str, str], trace: Trace, path: Path) -> Any:
+    result = {}
+    for key, value in tree.items():
+        below = (*path, key)
+        if below == ("server", "auth", "provider_config") and _auth_is_off(value, env):
+            result[key] = None
+            continue
+        result[key] = replace(value, env, trace, below)
+    return result
+
+
+def _auth_is_off(value: Any, env: Mapping[str, str]) -> bool:
+    """Whether ``server.auth.provider_config`` names no type: then it is not expanded at all."""
+    if not isinstance(value, dict) or "type" not in value:
+        return False
+    trace = Trace()
+    return not replace(value["type"], env, trace) and not trace.found
+
+
+def _replace_list(tree: list[Any], env: Mapping[str, str], trace: Trace, path: Path) -> list[Any]:
+    result: list[Any] = []
+    for index, item in enumerate(tree):
+        if not _is_dropped(item, env):
+            result.append(replace(item, env, trace, (*path, index)))
+            continue
+        trace.dropped.append((*path, index))
+        if trace.aligned:
+            result.append(None)
+    return result
+
+
+def _is_dropped(item: Any, env: Mapping[str, str]) -> bool:
+    """Whether Llama Stack leaves a list's item out before it looks at the rest of it."""
+    if not isinstance(item, dict):
+        return False
+    if _identifier(item, "provider_id", env) == DISABLED:
+        return True
+    return any(name in item and _identifier(item, name, env) in (None, "") for name in IDENTIFIERS)
+
+
+def _identifier(item: dict[str, Any], name: str, env: Mapping[str, str]) -> Any:
+    trace = Trace()
+    value = replace(item.get(name), env, trace)
+    return item[name] if trace.found else value
+
+
+def _depends_on_variables(item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    names = ("provider_id", *IDENTIFIERS)
+    return any(PATTERN.search(str(item.get(name, ""))) for name in names)
+
+
+def _replace_text(text: str, env: Mapping[str, str], trace: Trace, path: Path) -> Any:
+    def fill(match: re.Match[str]) -> str:
+        return expanded(_value(match, env), env.get("HOME", "~"))
+
+    try:
+        done = PATTERN.sub(fill, text)
+    except _UnsetError:
+        for match in PATTERN.finditer(text):
+            if not match[2] and not env.get(match[1]):
+                trace.found.append(Reference(match[1], "", "", path, required=True))
+        return None
+    return text if done == text else converted(done)
+
+
+def expanded(path: str, home: str) -> str:
+    """The path with a leading ``~`` replaced."""
+    return home + path[1:] if path == "~" or path.startswith("~/") else path
+
+
+def _value(match: re.Match[str], env: Mapping[str, str]) -> str:
+    value = env.get(match[1], "")
+    match match[2]:
+        case "=":
+            return value or match[3]
+        case "+":
+            return match[3] if value else ""
+    if not value:
+        raise _UnsetError
+    return value
+
+
+def converted(text: str) -> Any:
+    """The type that Llama Stack gives to a text in which a variable was filled in."""
+    if text == "":
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text

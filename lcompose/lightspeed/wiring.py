@@ -1,0 +1,178 @@
+"""What a document implies for its container: files of the host, volumes, variables, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from posixpath import basename, dirname, join, normpath
+from typing import Any
+
+from lcompose.errors import Finding
+from lcompose.lightspeed.derive import Edit
+from lcompose.lightspeed.envrefs import PATTERN, converted, expanded, references
+from lcompose.lightspeed.images import ImageFacts
+from lcompose.load import Node, Path, dotted
+from lcompose.schema import Kind, roles
+from lcompose.spec.project import FileMount, VolumeMount
+from lcompose.spec.text import EnvRef
+
+# A volume over one of these would hide what the image or the system keeps there.
+SYSTEM_DIRECTORIES = frozenset(
+    "/ /app /app-root /bin /dev /etc /home /lib /opt /opt/app-root /opt/app-root/src /proc /root /run /srv "
+    "/sys /tmp /usr /var /var/lib /var/tmp".split()
+)
+NO_FILE_HEADERS = frozenset({"kubernetes", "client", "oauth"})
+UNSAFE_DEFAULT = frozenset("$}\n`\"'\\")
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """A file of the host that a key names, and where it goes in the container."""
+
+    mount: FileMount
+    path: Path
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Mounts that make what is written writable and lasting, and the edits that this takes."""
+
+    mounts: tuple[VolumeMount, ...]
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A literal secret that became a variable: its name, its value, and the edit."""
+
+    name: str
+    value: str
+    edit: Edit
+    finding: Finding
+
+
+def host_files(
+    node: Node, values: Any, kind: Kind, directory: str, image: ImageFacts
+) -> list[HostFile]:
+    """Every file that the document names and that is the person's to give."""
+    found = []
+    for path, leaf, key in roles(node, kind):
+        value = _at(values, path)
+        if not isinstance(value, str) or not value.strip():
+            continue
+        if key.role == "file" or (key.role == "header" and value.strip() not in NO_FILE_HEADERS):
+            mount = FileMount(_on_host(value.strip(), directory), in_container(value.strip(), image))
+            found.append(HostFile(mount, path, leaf))
+    return found
+
+
+def _on_host(path: str, directory: str) -> str:
+    # "~" stays: only the caller knows the person's home.
+    return path if path.startswith(("/", "~")) else normpath(join(directory, path))
+
+
+def in_container(path: str, image: ImageFacts) -> str:
+    """A path as the service resolves it: "~" is the image's home, the rest its directory."""
+    return normpath(join(image.workdir, expanded(path, image.home)))
+
+
+def storage(
+    node: Node,
+    values: Any,
+    kind: Kind,
+    volume: str,
+    image: ImageFacts,
+    more: Sequence[str] = (),
+) -> Storage:
+    """One volume for all that the service writes, mounted wherever its document says.
+
+    The volume is also mounted at a directory that the image owns: a fresh volume takes over that
+    directory's owner, so the image's user can write it at every place.
+    """
+    targets: list[str] = [image.owned] if image.owned else []
+    edits = []
+    for path, written, is_file in [*_written(node, values, kind, image), *((None, one, False) for one in more)]:
+        directory = dirname(written) if is_file else _volume_root(written)
+        if any(_is_below(directory, target) for target in targets if not is_file or target == image.owned):
+            continue
+        if directory not in SYSTEM_DIRECTORIES:
+            targets.append(directory)
+        elif path is not None:
+            kept = f"{image.owned or image.home}/{basename(written)}"
+            edits.append(Edit(path, kept, f"{directory} cannot be a volume, and would be lost"))
+    return Storage(tuple(VolumeMount(volume, target) for target in _distinct(targets)), tuple(edits))
+
+
+def _written(node: Node, values: Any, kind: Kind, image: ImageFacts) -> Iterable[tuple[Path, str, bool]]:
+    for path, _, key in roles(node, kind):
+        value = _at(values, path)
+        if key.role in ("written", "database") and isinstance(value, str) and value:
+            yield path, in_container(value, image), key.role == "database"
+
+
+def _volume_root(directory: str) -> str:
+    """The parent where that may be a volume, so that siblings share one mount."""
+    parent = dirname(directory)
+    return directory if parent in SYSTEM_DIRECTORIES else parent
+
+
+def _is_below(directory: str, target: str) -> bool:
+    return directory == target or directory.startswith(target + "/")
+
+
+def _distinct(targets: list[str]) -> list[str]:
+    return list(dict.fromkeys(targets))
+
+
+def variables(tree: Any) -> tuple[EnvRef, ...]:
+    """Every variable that a document names, once: required, or with its default.
+
+    A variable whose places have different defaults, or a default that needs escaping, gets an
+    empty one: for Llama Stack empty and unset are the same, and its own default applies.
+    """
+    found: dict[str, list[Any]] = {}
+    for reference in references(tree):
+        found.setdefault(reference.name, []).append(reference)
+    return tuple(_variable(name, group) for name, group in found.items())
+
+
+def _variable(name: str, group: list[Any]) -> EnvRef:
+    if any(reference.required for reference in group):
+        return EnvRef(name, required=True)
+    defaults = {reference.text if reference.operator == "=" else "" for reference in group}
+    default = defaults.pop() if len(defaults) == 1 else ""
+    return EnvRef(name, "" if UNSAFE_DEFAULT & set(default) else default)
+
+
+def lifted_secrets(node: Node, kind: Kind, prefix: str) -> list[Lifted]:
+    """Secrets that stand in the document as they are, as variables instead."""
+    found = []
+    for path, leaf, key in roles(node, kind):
+        literal = leaf.value
+        if key.role == "secret" and isinstance(literal, str) and literal and not PATTERN.search(literal):
+            found.append(_lifted(path, leaf, literal, prefix))
+    return found
+
+
+def _lifted(path: Path, leaf: Node, literal: str, prefix: str) -> Lifted:
+    name = prefix + "_".join(str(step) for step in path).upper().replace("-", "_")
+    reason = "a secret's value belongs in no rendered file"
+    if converted(literal) != literal or literal.startswith("~"):
+        what = "this secret stands here in clear, and cannot travel as a variable: it would arrive as another type"
+        fix = "Choose a secret that is not just digits, true, false or a number."
+        finding = Finding(leaf.where, dotted(path), what, fix)
+    else:
+        what = f"this secret stands here in clear; containers get it as the variable {name}"
+        fix = f"Write ${{env.{name}}} here, and keep the value in .env or your environment."
+        finding = Finding(leaf.where, dotted(path), what, fix, "warning")
+    return Lifted(name, literal, Edit(path, f"${{env.{name}}}", reason), finding)
+
+
+def _at(values: Any, path: Path) -> Any:
+    for step in path:
+        try:
+            values = values[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return values

@@ -1,0 +1,118 @@
+"""Asks services whether they are ready, by the first way that reaches them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lcompose.engines import Engine
+from lcompose.errors import LcomposeError
+from lcompose.spec.project import Probe
+from lcompose.spec.run import Answer, Container, Observed
+
+ASK_TIMEOUT = 3.0
+MOST_READ = 64 * 1024
+ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to reach a service: an address of this machine's, or the container's own."""
+
+    host: str
+    port: int
+
+
+def snapshot(engine: Engine, project: str) -> Observed:
+    """The project as it is now."""
+    return Observed(engine.containers(project))
+
+
+def ask(engine: Engine, probe: Probe, container: Container) -> Answer:
+    """Asks a running container: through its published port, its address, or from inside it."""
+    for way in ways(probe, container):
+        answer = _ask_over_http(probe, way)
+        if answer is not None:
+            return answer
+    return _ask_inside(engine, probe, container)
+
+
+def ways(probe: Probe, container: Container) -> Iterator[Way]:
+    """Ways that lead to the probe's port from outside the container."""
+    for port, host, published in container.ports:
+        if port == probe.port:
+            yield Way("127.0.0.1" if host in ANY_ADDRESS else host, published)
+            return
+    if container.address:
+        yield Way(container.address, probe.port)
+
+
+def _ask_over_http(probe: Probe, way: Way) -> Answer | None:
+    """The answer, or None when nothing can be reached this way."""
+    import http.client
+    import ssl
+
+    # http.client asks no proxy, which is what a probe of this machine needs.
+    if probe.scheme == "https":
+        context = ssl._create_unverified_context()  # noqa: S323  # only whether it answers counts
+        connection: Any = http.client.HTTPSConnection(way.host, way.port, timeout=ASK_TIMEOUT, context=context)
+    else:
+        connection = http.client.HTTPConnection(way.host, way.port, timeout=ASK_TIMEOUT)
+    headers = {"Authorization": f"Bearer {probe.bearer}"} if probe.bearer else {}
+    try:
+        connection.request("GET", probe.path, headers=headers)
+        response = connection.getresponse()
+        return judged(probe, response.status, response.read(MOST_READ))
+    except OSError as error:
+        if isinstance(error, ConnectionError | TimeoutError):
+            return Answer(ok=False, detail=f"does not answer yet ({error.strerror or 'no answer'})")
+        return None
+    except http.client.HTTPException as error:
+        return Answer(ok=False, detail=f"does not speak HTTP on port {probe.port}: {type(error).__name__}")
+    finally:
+        connection.close()
+
+
+INSIDE = (
+    "import http.client as h,ssl,sys\n"
+    "s,p,path,b=sys.argv[1:5]\n"
+    "k={'context':ssl._create_unverified_context()} if s=='https' else {}\n"
+    "c=(h.HTTPSConnection if s=='https' else h.HTTPConnection)('127.0.0.1',int(p),timeout=3,**k)\n"
+    "c.request('GET',path,headers={'Authorization':'Bearer '+b} if b else {})\n"
+    "r=c.getresponse();print(r.status);print(r.read(65536).decode('utf-8','replace'))"
+)
+
+
+def _ask_inside(engine: Engine, probe: Probe, container: Container) -> Answer:
+    argv = ["python3", "-c", INSIDE, probe.scheme, str(probe.port), probe.path, probe.bearer]
+    try:
+        finished = engine.execute(container.id, argv, timeout=ASK_TIMEOUT + 2)
+    except LcomposeError as error:
+        return Answer(ok=False, detail=error.what)
+    if finished.code:
+        last = finished.said.splitlines()[-1:] or ["no answer"]
+        return Answer(ok=False, detail=f"does not answer yet ({last[0]})")
+    status, _, body = finished.out.partition("\n")
+    return judged(probe, int(status), body.encode())
+
+
+def judged(probe: Probe, status: int, body: bytes) -> Answer:
+    """What an HTTP answer means for a probe."""
+    fields = _fields(body)
+    told = fields.get("reason") or fields.get("detail") or ""
+    said = f" ({told})" if isinstance(told, str) and told else ""
+    if probe.field:
+        value = str(fields.get(probe.field, ""))
+        detail = f"{probe.field}: {value or 'missing'}{said}" if value else f"HTTP {status}{said}"
+        return Answer(ok=status == 200 and value == probe.expected, detail=detail)
+    return Answer(ok=status == 200, detail=f"HTTP {status}{said}")
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,91 @@
+"""From what there is and what is wanted to a Plan: printable steps, each with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lcompose.spec.project import Project
+from lcompose.spec.run import Container, Observed, Plan, Step
+
+
+def plan_up(project: Project, digests: Mapping[str, str], observed: Observed, absent: Sequence[str]) -> Plan:
+    """What takes a project to its wanted state: pull, create, then start all side by side.
+
+    ``digests`` are the wanted ones by service; ``absent`` are images that must be pulled.
+    """
+    wanted = [service.name for service in project.services]
+    orphans = [one for one in observed.containers if one.service not in wanted]
+    causes = {name: _create_cause(name, digests, observed) for name in wanted}
+    create = [Step("create", project.name, _summary(causes))]
+    pull = [Step("pull", image, "not on this machine") for image in absent]
+    start = [
+        Step("start", name, causes[name] or "not running")
+        for name in wanted
+        if causes[name] or not _is_running(observed.of(name))
+    ]
+    remove = [Step("remove", one.id, f"{one.service} is no longer part of the project") for one in orphans]
+    return _plan(remove, pull, create, start)
+
+
+def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str]) -> Plan:
+    """What takes a project away: logs first, dependents before what they depend on."""
+    keep = [Step("keep-logs", one.id, f"{one.service}'s log is removed with it") for one in observed.containers]
+    stops = [
+        [Step("stop", one.id, f"{one.service} is {one.state}") for one in wave if _may_run(one)]
+        for wave in stop_order(observed.containers)
+    ]
+    # Once more after the end: what a service says while it stops is often the reason.
+    again = [Step("keep-logs", one.id, f"{one.service} has ended") for one in observed.containers if _may_run(one)]
+    remove = [Step("remove", one.id, f"{one.service} is taken down") for one in observed.containers]
+    return _plan(
+        keep,
+        *stops,
+        again,
+        remove,
+        [Step("remove-network", name, "nothing uses it any more") for name in networks],
+        [Step("remove-volume", name, "asked for with --volumes") for name in volumes],
+    )
+
+
+def stop_order(containers: Iterable[Container]) -> list[list[Container]]:
+    """Waves of containers: one that depends on others is in an earlier wave than they are."""
+    left = list(containers)
+    waves = []
+    while left:
+        needed = {name for one in left for name in one.after}
+        wave = [one for one in left if one.service not in needed]
+        wave = wave or left  # a circle: nothing can be said about its order
+        waves.append(wave)
+        left = [one for one in left if one not in wave]
+    return waves
+
+
+def describe(plan: Plan, names: Mapping[str, str]) -> list[str]:
+    """The plan as lines for people; ``names`` are what ids are called."""
+    return [f"{step.verb:<15}{names.get(step.target, step.target)}   ({step.cause})" for step in plan.steps]
+
+
+def _plan(*stages: Sequence[Step]) -> Plan:
+    return Plan(tuple(tuple(stage) for stage in stages if stage))
+
+
+def _create_cause(name: str, digests: Mapping[str, str], observed: Observed) -> str:
+    containers = observed.of(name)
+    if not containers:
+        return "new"
+    if any(one.digest != digests.get(name) for one in containers):
+        return "its configuration changed"
+    return ""
+
+
+def _summary(causes: Mapping[str, str]) -> str:
+    told = [f"{name}: {cause}" for name, cause in causes.items() if cause]
+    return ", ".join(told) or "to see whether anything else changed"
+
+
+def _is_running(containers: Sequence[Container]) -> bool:
+    return bool(containers) and all(one.state == "running" for one in containers)
+
+
+def _may_run(container: Container) -> bool:
+    return container.state in ("running", "restarting", "paused", "starting", "stopping")

@@ -1,0 +1,502 @@
+"""Configuration and settings to a Project, in phases; each is a function from value to value.
+
+images -> derived documents -> files and volumes -> variables -> services -> hardening
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from posixpath import normpath
+from typing import Any
+
+from lcompose import vendors
+from lcompose.errors import ConfigError, Finding, Position, UsageError
+from lcompose.lightspeed import config as reading
+from lcompose.lightspeed import derive, wiring
+from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration
+from lcompose.lightspeed.images import (
+    INFERENCE,
+    LCORE,
+    LCORE_IMAGES,
+    LLAMA_STACK,
+    SERVER_IMAGES,
+    Generation,
+    ImageFacts,
+    default_lcore_image,
+    default_server_image,
+    generation_of,
+    image_facts,
+    server_facts,
+    server_version,
+)
+from lcompose.lightspeed.keys import LIGHTSPEED
+from lcompose.lightspeed.run_keys import RUN
+from lcompose.load import Node, dotted, leaves, plain
+from lcompose.schema import record
+from lcompose.settings import NAME, ServiceSettings, Settings
+from lcompose.spec.project import (
+    AcceleratorRequest,
+    Change,
+    Derived,
+    DocumentMount,
+    FileMount,
+    Hardening,
+    Healthcheck,
+    Mount,
+    Port,
+    Probe,
+    Project,
+    Service,
+    VolumeMount,
+)
+from lcompose.spec.text import ComposeText, EnvRef, Text
+
+PASSED_BY = "lcompose"
+NOT_HARDENED = Hardening()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that resolving needs. Directories are absolute; ``home`` is the person's."""
+
+    name: str
+    settings: Settings
+    lightspeed: Node
+    run: Node
+    directory: str
+    run_directory: str
+    env: Mapping[str, str]
+    home: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images that run, and what is known of them."""
+
+    generation: Generation
+    version: tuple[int, ...]
+    lcore: str
+    server: str
+    lcore_facts: ImageFacts
+    server_facts: ImageFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The derived documents, what changed, and the literal secrets that left them."""
+
+    lightspeed: Any
+    run: Any
+    changes: tuple[Change, ...]
+    lifted: tuple[wiring.Lifted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Mounts of both services, and the files of the host among them."""
+
+    lcore: tuple[Mount, ...]
+    server: tuple[Mount, ...]
+    files: tuple[wiring.HostFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The Project, the files of the host that it needs, warnings, and sealed values."""
+
+    project: Project
+    files: tuple[wiring.HostFile, ...]
+    warnings: tuple[Finding, ...]
+    lifted: Mapping[str, str]
+    configuration: Configuration
+
+
+def resolve(request: Request) -> Resolved:
+    """The Project that the documents and settings mean.
+
+    Raises: ConfigError with every finding; UsageError.
+    """
+    images = choose_images(request.settings)
+    config = reading.configuration(
+        request.lightspeed,
+        request.run,
+        images.generation,
+        images.version,
+        request.env,
+        (images.lcore_facts.home, images.server_facts.home),
+    )
+    warnings = _passed(reading.findings(config))
+    gpu = _vendor(request.settings)
+    documents, wires = derive_documents(config, request, images, gpu=gpu is not None)
+    warnings += _passed([lifted.finding for lifted in documents.lifted])
+    services = _services(request, config, images, documents, wires, gpu)
+    project = Project(
+        name=request.name,
+        services=services,
+        documents=_derived(documents, has_server=derive.server_is_ours(config)),
+        volumes=_volumes(services),
+        changes=documents.changes,
+        variables=_variables(services),
+    )
+    values = {lifted.name: lifted.value for lifted in documents.lifted}
+    return Resolved(project, wires.files, tuple(warnings), values, config)
+
+
+def _passed(findings: Sequence[Finding]) -> list[Finding]:
+    """The warnings among the findings.
+
+    Raises: ConfigError when there are errors.
+    """
+    if any(found.severity == "error" for found in findings):
+        raise ConfigError(findings)
+    return list(findings)
+
+
+def choose_images(settings: Settings) -> Images:
+    """Which images run, and of which generation and version they are."""
+    lcore = settings.services[LCORE].image
+    generation = generation_of(lcore, settings.lightspeed_version)
+    server = settings.services[LLAMA_STACK].image
+    version = server_version(server, settings.ogx_version, generation)
+    lcore = lcore or default_lcore_image(generation)
+    server = server or default_server_image(version)
+    return Images(
+        generation,
+        version,
+        lcore,
+        server,
+        image_facts(lcore, LCORE_IMAGES),
+        image_facts(server, SERVER_IMAGES),
+    )
+
+
+def _vendor(settings: Settings) -> vendors.Vendor | None:
+    known = vendors.choices() if settings.gpu != "none" else ("none",)
+    if settings.gpu not in known:
+        raise UsageError(f"no GPU is called {settings.gpu!r}", "gpu", f"Use one of: {', '.join(known)}.")
+    return None if settings.gpu == "none" else vendors.vendor(settings.gpu)
+
+
+def derive_documents(
+    config: Configuration, request: Request, images: Images, *, gpu: bool
+) -> tuple[Documents, Wiring]:
+    """Both documents with every edit made, and the mounts that they imply."""
+    if gpu and not derive.server_is_ours(config):
+        what = "an inference service is wired into Llama Stack, and this one is remote"
+        raise UsageError(what, "gpu", "Leave the GPU out, or let url say http://localhost:8321.")
+    lightspeed, run = record(LIGHTSPEED), record(RUN, extra="allow")
+    kept, run_kept = _storages(config, images)
+    lifted = wiring.lifted_secrets(config.lightspeed, lightspeed, "LIGHTSPEED_")
+    run_lifted = wiring.lifted_secrets(config.run, run, "LLAMA_STACK_")
+    own, changes = derive.applied(
+        plain(config.lightspeed),
+        derive.LIGHTSPEED_FILE,
+        # Lifting goes first: its paths are those of the document as it was written.
+        [*(one.edit for one in lifted), *kept.edits, *_renamed(config, lifted, images)],
+    )
+    server, run_changes = derive.applied(
+        plain(config.run),
+        derive.RUN_FILE,
+        [*(one.edit for one in run_lifted), *run_kept.edits, *derive.run_edits(config, gpu=gpu)],
+    )
+    if not derive.server_is_ours(config):
+        run_changes, run_lifted = [], []
+    files = wiring.host_files(config.lightspeed, config.values, lightspeed, request.directory, images.lcore_facts)
+    run_files = wiring.host_files(config.run, config.run_values, run, request.run_directory, images.server_facts)
+    files, run_files = _at_home(files, request.home), _at_home(run_files, request.home)
+    wires = Wiring(
+        _mounts(derive.LIGHTSPEED_FILE, images.lcore_facts, kept, files),
+        (*_mounts(derive.RUN_FILE, images.server_facts, run_kept, run_files), *_model_cache(config, images)),
+        (*files, *(run_files if derive.server_is_ours(config) else ())),
+    )
+    return Documents(own, server, (*changes, *run_changes), (*lifted, *run_lifted)), wires
+
+
+def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images) -> list[derive.Edit]:
+    """LCORE's edits; a renamed section carries what was lifted out of it."""
+    edits = derive.lightspeed_edits(config, images.lcore_facts)
+    for index, edit in enumerate(edits):
+        if edit.path == ("ogx",) and isinstance(edit.value, dict):
+            inside = {one.edit.path[-1]: one.edit.value for one in lifted if one.edit.path[0] == "llama_stack"}
+            edits[index] = replace(edit, value={**edit.value, **inside})
+    return edits
+
+
+def _storages(config: Configuration, images: Images) -> tuple[wiring.Storage, wiring.Storage]:
+    lcore = wiring.storage(
+        config.lightspeed, config.values, record(LIGHTSPEED), f"{LCORE}-data", images.lcore_facts
+    )
+    server = wiring.storage(
+        config.run,
+        config.run_values,
+        record(RUN, extra="allow"),
+        f"{LLAMA_STACK}-data",
+        images.server_facts,
+        (_server_directory(images),),
+    )
+    return lcore, server
+
+
+def _server_directory(images: Images) -> str:
+    """Where Llama Stack keeps its own files; named, so that it never migrates older ones."""
+    facts = images.server_facts
+    return f"{facts.owned}/ogx" if facts.owned else f"{facts.home}/.ogx/data"
+
+
+def _at_home(files: list[wiring.HostFile], home: str) -> list[wiring.HostFile]:
+    return [
+        replace(one, mount=replace(one.mount, source=wiring.expanded(one.mount.source, home))) for one in files
+    ]
+
+
+def _mounts(
+    document: str, image: ImageFacts, kept: wiring.Storage, files: Iterable[wiring.HostFile]
+) -> tuple[Mount, ...]:
+    mounted = {one.mount.target: one.mount for one in files}
+    return (DocumentMount(document, f"{image.workdir}/{document}"), *mounted.values(), *kept.mounts)
+
+
+def _model_cache(config: Configuration, images: Images) -> tuple[Mount, ...]:
+    """A volume for models that Llama Stack downloads itself."""
+    kinds = [leaf.value for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)]
+    if "inline::sentence-transformers" not in kinds:
+        return ()
+    return (VolumeMount("models", f"{images.server_facts.home}/.cache/huggingface"),)
+
+
+def _derived(documents: Documents, *, has_server: bool) -> tuple[Derived, ...]:
+    lcore = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", documents.lightspeed)
+    server = Derived(derive.RUN_FILE, f"{LLAMA_STACK}/{derive.RUN_FILE}", documents.run)
+    return (lcore, server) if has_server else (lcore,)
+
+
+def _services(
+    request: Request,
+    config: Configuration,
+    images: Images,
+    documents: Documents,
+    wires: Wiring,
+    gpu: vendors.Vendor | None,
+) -> tuple[Service, ...]:
+    settings = request.settings.services
+    found = []
+    if gpu:
+        found.append(_inference(request.settings, gpu))
+    if derive.server_is_ours(config):
+        found.append(_server(config, images, documents, wires.server, gpu=gpu is not None))
+    found.append(_lcore(config, images, documents, wires.lcore))
+    return tuple(
+        _with_settings(service, settings[service.name], request, _facts(service.name, images))
+        for service in found
+    )
+
+
+def _facts(name: str, images: Images) -> ImageFacts:
+    return {LCORE: images.lcore_facts, LLAMA_STACK: images.server_facts}.get(name, ImageFacts(""))
+
+
+def _lcore(
+    config: Configuration, images: Images, documents: Documents, mounts: tuple[Mount, ...]
+) -> Service:
+    port = config.value("service", "port")
+    port = port if isinstance(port, int) else DEFAULT_LCORE_PORT
+    scheme = "https" if derive.lcore_has_tls(config) else "http"
+    # This module asks for a token on probes too, and takes any.
+    bearer = PASSED_BY if config.value("authentication", "module") == "noop-with-token" else ""
+    ours = derive.server_is_ours(config)
+    return Service(
+        name=LCORE,
+        image=images.lcore,
+        own_entrypoint=images.lcore_facts.entrypoint,
+        command=("-c", f"{images.lcore_facts.workdir}/{derive.LIGHTSPEED_FILE}"),
+        environment=(("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), *_references(documents.lightspeed)),
+        mounts=mounts,
+        ports=(Port("127.0.0.1", port, port),),
+        healthcheck=_healthcheck(Probe(port, "/liveness", scheme, bearer=bearer)),  # type: ignore[arg-type]
+        probe=Probe(
+            port,
+            "/readiness",
+            scheme,  # type: ignore[arg-type]
+            field="overall_status",
+            expected="healthy",
+            bearer=bearer,
+        ),
+        after=(LLAMA_STACK,) if ours else (),
+    )
+
+
+def _server(
+    config: Configuration, images: Images, documents: Documents, mounts: tuple[Mount, ...], *, gpu: bool
+) -> Service:
+    facts = server_facts(images.version)
+    port = derive.server_port(config)
+    scheme = "https" if derive.server_has_tls(config) else "http"
+    probe = Probe(port, "/v1/health", scheme)  # type: ignore[arg-type]
+    return Service(
+        name=LLAMA_STACK,
+        image=images.server,
+        entrypoint=facts.program[:1],
+        command=(
+            *facts.program[1:],
+            *derive.insecure_option(config),
+            f"{images.server_facts.workdir}/{derive.RUN_FILE}",
+        ),
+        environment=(
+            (facts.directory_variable, _server_directory(images)),
+            (facts.port_variable, str(port)),
+            *_references(documents.run),
+        ),
+        mounts=mounts,
+        ports=(Port("127.0.0.1", port, port),),
+        healthcheck=_healthcheck(probe),
+        probe=probe,
+        after=(INFERENCE,) if gpu else (),
+    )
+
+
+def _inference(settings: Settings, gpu: vendors.Vendor) -> Service:
+    port = derive.INFERENCE_PORT
+    return Service(
+        name=INFERENCE,
+        image=gpu.inference_image,
+        entrypoint=("vllm", "serve"),
+        command=(settings.model, "--port", str(port), "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+        environment=(("HF_TOKEN", EnvRef("HF_TOKEN")), *gpu.environment),
+        mounts=(
+            VolumeMount("inference-models", "/root/.cache/huggingface"),
+            VolumeMount("inference-compiled", "/root/.cache/vllm"),
+        ),
+        ports=(Port("127.0.0.1", port, port),),
+        # A model is downloaded and loaded before the port opens.
+        healthcheck=replace(_healthcheck(Probe(port, "/health")), start_period=1800, start_interval=5),
+        probe=Probe(port, "/health"),
+        accelerator=AcceleratorRequest(gpu.gpu),
+        shm_size=gpu.shm_size,
+    )
+
+
+def _references(tree: Any) -> tuple[tuple[str, Text], ...]:
+    return tuple((variable.name, variable) for variable in wiring.variables(tree))
+
+
+def _healthcheck(probe: Probe) -> Healthcheck:
+    """A check with the Python that is in every image of ours: no curl, and no proxy is asked."""
+    header = f",headers={{'Authorization':'Bearer {probe.bearer}'}}" if probe.bearer else ""
+    connection = "HTTPConnection('127.0.0.1'"
+    extra = ""
+    if probe.scheme == "https":
+        connection = "HTTPSConnection('127.0.0.1'"
+        extra = ",context=__import__('ssl')._create_unverified_context()"
+    code = (
+        f"import http.client as h;c=h.{connection},{probe.port},timeout=4{extra});"
+        f"c.request('GET','{probe.path}'{header});r=c.getresponse();"
+        "print(r.status,r.read(300));raise SystemExit(r.status!=200)"
+    )
+    return Healthcheck(("CMD", "python3", "-c", code))
+
+
+_LOG_LEVELS = {
+    LCORE: ("LIGHTSPEED_STACK_LOG_LEVEL", "{upper}"),
+    LLAMA_STACK: ("OGX_LOGGING", "all={level}"),
+    INFERENCE: ("VLLM_LOGGING_LEVEL", "{upper}"),
+}
+
+
+def _with_settings(service: Service, own: ServiceSettings, request: Request, facts: ImageFacts) -> Service:
+    ports = own.ports or (service.ports if own.publish else ())
+    return replace(
+        service,
+        image=own.image or service.image,
+        environment=_environment(service, own),
+        mounts=(*service.mounts, *(_own_volume(text, request) for text in own.volumes)),
+        ports=ports,
+        pull_policy=own.pull_policy,
+        restart=own.restart,
+        limits=own.limits,
+        log_rotation=own.log_rotation,
+        hardening=Hardening(
+            own.read_only,
+            own.no_new_privileges,
+            own.drop_capabilities,
+            facts.keep,
+            own.tmpfs,
+        ),
+    )
+
+
+def _environment(service: Service, own: ServiceSettings) -> tuple[tuple[str, Text], ...]:
+    merged: dict[str, Text] = dict(service.environment)
+    if own.log_level != "info":
+        variable, form = _LOG_LEVELS[service.name]
+        merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())
+    for name, value in own.env:
+        merged[name] = EnvRef(name, required=True) if value is None else ComposeText(value)
+    return tuple(merged.items())
+
+
+def _own_volume(text: str, request: Request) -> Mount:
+    """``SOURCE:TARGET[:ro]`` of a person's own."""
+    parts = text.split(":")
+    mode = parts[2] if len(parts) == 3 else "rw"
+    if len(parts) not in (2, 3) or not parts[1].startswith("/") or mode not in ("ro", "rw"):
+        fix = "Write SOURCE:TARGET or SOURCE:TARGET:ro, with an absolute TARGET."
+        raise UsageError(f"{text!r} is not a volume", "volumes", fix)
+    source, target = parts[0], parts[1]
+    if "/" not in source and source not in (".", "..", "~"):
+        if not NAME.fullmatch(source):
+            raise UsageError(f"{source!r} is not a name for a volume", "volumes", "Use a-z, 0-9, _ and -.")
+        return VolumeMount(source, target)
+    absolute = source if source.startswith(("/", "~")) else normpath(f"{request.directory}/{source}")
+    return FileMount(wiring.expanded(absolute, request.home), target, read_only=mode == "ro")
+
+
+def _volumes(services: Iterable[Service]) -> tuple[str, ...]:
+    names = [
+        mount.volume for service in services for mount in service.mounts if isinstance(mount, VolumeMount)
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _variables(services: Iterable[Service]) -> tuple[str, ...]:
+    names = [
+        value.name
+        for service in services
+        for _, value in service.environment
+        if isinstance(value, EnvRef) and value.required
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def image_warnings(project: Project, *, pinned: bool) -> list[Finding]:
+    """A warning for each image without a digest, where images ought to be pinned."""
+    if not pinned:
+        return []
+    return [
+        Finding(
+            Position("images"),
+            f"services.{service.name}.image",
+            f"{service.image} is not pinned by digest, and may change",
+            "Add @sha256:… to the image.",
+            "warning",
+        )
+        for service in project.services
+        if "@sha256:" not in service.image
+    ]
+
+
+def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str], severity: str) -> list[Finding]:
+    """The second verdict: a finding for each file to mount that is not here."""
+    return [
+        Finding(
+            one.node.where,
+            dotted(one.path),
+            f"the file {one.mount.source} is to be mounted, and is not here",
+            "Create it, correct the path, or pass --allow-missing.",
+            "warning" if severity == "warning" else "error",
+        )
+        for one in files
+        if one.mount.source not in present
+    ]
+
+

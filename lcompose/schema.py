@@ -1,0 +1,268 @@
+"""The notation in which known keys are written down, and the check of a document against it.
+
+A table row says what a key may hold and what the key means for a deployment (its role), so that
+validation and wiring read the same data. The values are checked by pydantic's core, which is also
+what reads them in the services: the verdict on ``"8080"`` for a number is theirs, not a copy of it.
+The core is used without its model layer, which alone costs more time than rendering may take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from lcompose.errors import Finding
+from lcompose.load import Node, Path, dotted, locate, lookup
+
+Kind: TypeAlias = dict[str, Any]
+Record: TypeAlias = "dict[str, Key]"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: what it holds, whether it must be there, what it means, since and until when.
+
+    ``role`` is ``secret`` (never shown), ``file`` (read from the host), ``directory`` (read),
+    ``written`` (a directory that is written) or ``database`` (a file that is written).
+    """
+
+    kind: Kind
+    required: bool = False
+    role: str = ""
+    since: str = ""
+    until: str = ""
+    default: Any = None
+    doc: str = ""
+
+    def known_in(self, generation: str) -> bool:
+        """Whether a generation has the key."""
+        return self.since <= generation and (not self.until or generation <= self.until)
+
+
+def text(**bounds: Any) -> Kind:
+    """A string; ``min_length``, ``max_length`` and ``pattern`` bound it."""
+    return {"type": "str", **bounds}
+
+
+def amount(pattern: str) -> Kind:
+    """A string that may also be written as a bare number, such as ``cpus: 2``."""
+    return {"type": "str", "pattern": pattern, "coerce_numbers_to_str": True}
+
+
+def whole(**bounds: Any) -> Kind:
+    """An integer; ``gt``, ``ge`` and ``le`` bound it."""
+    return {"type": "int", **bounds}
+
+
+def positive(**bounds: Any) -> Kind:
+    """An integer above 0."""
+    return whole(gt=0, **bounds)
+
+
+def number(**bounds: Any) -> Kind:
+    """A floating point number."""
+    return {"type": "float", **bounds}
+
+
+def flag() -> Kind:
+    """True or false."""
+    return {"type": "bool"}
+
+
+def url() -> Kind:
+    """An http or https URL."""
+    return {"type": "url", "allowed_schemes": ["http", "https"]}
+
+
+def choice(*values: str) -> Kind:
+    """One of some words."""
+    return {"type": "literal", "expected": list(values)}
+
+
+def anything() -> Kind:
+    """Whatever it is, it is passed on."""
+    return {"type": "any"}
+
+
+def optional(kind: Kind) -> Kind:
+    """The same, or null."""
+    return {"type": "nullable", "schema": kind}
+
+
+def listing(kind: Kind) -> Kind:
+    """A list."""
+    return {"type": "list", "items_schema": kind}
+
+
+def mapping(kind: Kind) -> Kind:
+    """A mapping from names that the person chooses."""
+    return {"type": "dict", "keys_schema": {"type": "str"}, "values_schema": kind}
+
+
+def record(keys: Record, *, extra: str = "forbid") -> Kind:
+    """A mapping with known keys; ``extra`` is ``forbid`` or ``allow``."""
+    return {"type": "record", "keys": keys, "extra": extra}
+
+
+def either(*kinds: Kind) -> Kind:
+    """The first kind that fits."""
+    return {"type": "union", "mode": "left_to_right", "choices": list(kinds)}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found, and the values as the table types them (None when something is wrong)."""
+
+    value: Any
+    findings: tuple[Finding, ...]
+
+
+def check(
+    node: Node, value: Any, kind: Kind, generation: str = "", skip: frozenset[Path] = frozenset()
+) -> Checked:
+    """Checks ``value`` (of ``node``, variables filled in) against the table.
+
+    Findings at or below a path in ``skip`` are left out: what a missing variable would hold is
+    not known.
+    """
+    from pydantic_core import SchemaValidator, ValidationError
+
+    try:
+        return Checked(SchemaValidator(_core(kind, generation)).validate_python(value), ())
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+    found = {}
+    for problem in problems:
+        path, finding = _finding(node, kind, generation, problem)
+        if not any(path[: len(unknown)] == unknown for unknown in skip):
+            # A union reports each of its choices; one finding a place is enough.
+            found.setdefault(path, finding)
+    return Checked(None, tuple(found.values()))
+
+
+def roles(node: Node, kind: Kind, path: Path = ()) -> Iterator[tuple[Path, Node, Key]]:
+    """Every leaf of a document that the table gives a role."""
+    for child_path, child, key in _keyed(node, kind, path):
+        if key.role:
+            yield from ((p, n, key) for p, n in _elements(child, child_path))
+        else:
+            yield from roles(child, key.kind, child_path)
+
+
+def _elements(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
+    if isinstance(node.value, list):
+        yield from (((*path, index), child) for index, child in enumerate(node.value))
+    elif isinstance(node.value, dict):
+        yield from (((*path, key), child) for key, child in node.value.items())
+    else:
+        yield path, node
+
+
+def _keyed(node: Node, kind: Kind, path: Path) -> Iterator[tuple[Path, Node, Key]]:
+    inner = _inner(kind)
+    if inner["type"] == "record" and isinstance(node.value, dict):
+        for name, child in node.value.items():
+            if name in inner["keys"]:
+                yield (*path, name), child, inner["keys"][name]
+    elif inner["type"] == "list" and isinstance(node.value, list):
+        for index, child in enumerate(node.value):
+            yield from _keyed(child, inner["items_schema"], (*path, index))
+    elif inner["type"] == "dict" and isinstance(node.value, dict):
+        for name, child in node.value.items():
+            yield from _keyed(child, inner["values_schema"], (*path, name))
+
+
+def _inner(kind: Kind) -> Kind:
+    return _inner(kind["schema"]) if kind["type"] == "nullable" else kind
+
+
+def _core(kind: Kind, generation: str) -> dict[str, Any]:
+    """The table's kind as a schema of pydantic's core."""
+    build = _CORE.get(kind["type"])
+    return build(kind, generation) if build else kind
+
+
+def _core_record(kind: Kind, generation: str) -> dict[str, Any]:
+    fields = {
+        name: {"type": "typed-dict-field", "schema": _core(key.kind, generation), "required": key.required}
+        for name, key in kind["keys"].items()
+        if key.known_in(generation)
+    }
+    return {"type": "typed-dict", "fields": fields, "extra_behavior": kind["extra"]}
+
+
+def _core_inside(*parts: str) -> Callable[[Kind, str], dict[str, Any]]:
+    def build(kind: Kind, generation: str) -> dict[str, Any]:
+        return kind | {part: _core(kind[part], generation) for part in parts}
+
+    return build
+
+
+def _core_union(kind: Kind, generation: str) -> dict[str, Any]:
+    return kind | {"choices": [_core(one, generation) for one in kind["choices"]]}
+
+
+_CORE: Mapping[str, Callable[[Kind, str], dict[str, Any]]] = {
+    "record": _core_record,
+    "nullable": _core_inside("schema"),
+    "list": _core_inside("items_schema"),
+    "dict": _core_inside("values_schema"),
+    "union": _core_union,
+}
+
+
+def _finding(node: Node, kind: Kind, generation: str, problem: Any) -> tuple[Path, Finding]:
+    path = _existing(node, problem["loc"])
+    where = locate(node, path)
+    if problem["type"] == "extra_forbidden":
+        known = known_keys(kind, path[:-1], generation)
+        return path, Finding(where, dotted(path), "unknown key", suggestion(str(path[-1]), known))
+    if problem["type"] == "missing":
+        path = (*path, problem["loc"][-1])
+        return path, Finding(where, dotted(path), "this key must be there", f"Add {path[-1]!r} here.")
+    held = lookup(node, path)
+    what = problem["msg"][:1].lower() + problem["msg"][1:]
+    return path, Finding(where, dotted(path), what, _held(held))
+
+
+def _held(node: Node | None) -> str:
+    kinds = {dict: "a mapping", list: "a list", type(None): "nothing"}
+    if node is None:
+        return "Correct this value."
+    # The value itself is not repeated: it may be a secret.
+    return f"Here stands {kinds.get(type(node.value), 'a ' + type(node.value).__name__)}; correct it."
+
+
+def _existing(node: Node, loc: tuple[Any, ...]) -> Path:
+    """The part of an error's location that is in the document; unions add steps that are not."""
+    path: Path = ()
+    for step in loc:
+        found = lookup(node, (*path, step))
+        if found is None:
+            break
+        path = (*path, step)
+    return path
+
+
+def known_keys(kind: Kind, path: Path, generation: str) -> list[str]:
+    """The keys that the table knows for the mapping at a path."""
+    inner = _inner(kind)
+    for step in path:
+        if inner["type"] == "record":
+            inner = _inner(inner["keys"][str(step)].kind)
+        else:
+            inner = _inner(inner.get("items_schema") or inner.get("values_schema") or anything())
+    if inner["type"] != "record":
+        return []
+    return [name for name, key in inner["keys"].items() if key.known_in(generation)]
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """What to do about an unknown word: the near miss, or the list of known ones."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"Known here: {', '.join(sorted(known))}." if known else "Remove it."

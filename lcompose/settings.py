@@ -1,0 +1,381 @@
+"""lcompose's own settings: one table of them, their layers, and the typed result.
+
+The table is what validates a settings file, what the README's table is made of, and what names
+the variables ``LCOMPOSE_…``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from lcompose.errors import ConfigError, Position, UsageError
+from lcompose.load import Node, plain
+from lcompose.merge import Layer, merge
+from lcompose.schema import (
+    Key,
+    Record,
+    amount,
+    check,
+    choice,
+    flag,
+    listing,
+    mapping,
+    optional,
+    positive,
+    record,
+    suggestion,
+    text,
+)
+from lcompose.spec.project import Limits, LogRotation, Port
+from lcompose.spec.target import EngineName
+
+VERSION = 1
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+NAME_RULE = "use 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit"
+ENV_PREFIX = "LCOMPOSE_"
+SERVER_SECTION = "services.llama-stack"
+
+LIMITS: Record = {
+    "cpus": Key(amount(r"^\d+(\.\d+)?$"), doc="CPUs that it may use, such as `\"1.5\"`."),
+    "memory": Key(amount(r"^\d+[bkmg]?$"), doc="Memory that it may use, such as `2g`."),
+    "pids": Key(positive(), doc="Processes and threads that it may have."),
+}
+
+LOGGING: Record = {
+    "max_size": Key(text(pattern=r"^\d+[kmg]$"), doc="Size at which its log is rotated, such as `10m`."),
+    "max_file": Key(positive(), doc="Log files that are kept."),
+}
+
+SERVICE: Record = {
+    "image": Key(text(min_length=1), doc="Image, with tag or digest."),
+    "imagePullPolicy": Key(
+        choice("always", "missing", "never", "Always", "IfNotPresent", "Never"),
+        doc="When the image is pulled.",
+    ),
+    "publish": Key(flag(), doc="Whether its own port is opened on this machine, on 127.0.0.1."),
+    "ports": Key(
+        listing(text()),
+        doc="Ports to open instead, `[ADDRESS:]HOST:CONTAINER`; without an address on 127.0.0.1.",
+    ),
+    "volumes": Key(listing(text()), doc="More mounts, `SOURCE:TARGET[:ro]`; a source without `/` is a volume."),
+    "env": Key(
+        mapping(optional(text())),
+        doc="More variables; `${NAME}` as in Compose, and no value at all passes yours on.",
+    ),
+    "limits": Key(record(LIMITS)),
+    "restart": Key(
+        text(pattern=r"^(no|always|unless-stopped|on-failure(:[0-9]+)?)$"), doc="Restart policy."
+    ),
+    "read_only": Key(flag(), doc="Whether its root file system is read-only."),
+    "tmpfs": Key(listing(text()), doc="Directories in memory."),
+    "no_new_privileges": Key(flag(), doc="Whether gaining privileges is forbidden."),
+    "drop_capabilities": Key(flag(), doc="Whether all capabilities are dropped that the image can do without."),
+    "logging": Key(record(LOGGING)),
+    "log_level": Key(choice("debug", "info", "warning", "error"), doc="How much it logs."),
+}
+
+CONTAINER: Record = {
+    "runtime": Key(choice("docker", "podman"), doc="Engine to use; the same as `engine`."),
+    **{
+        name: Key(SERVICE[name].kind, doc=SERVICE[name].doc)
+        for name in ("image", "imagePullPolicy", "ports", "volumes", "env")
+    },
+    "limits": Key(record(LIMITS)),
+}
+
+LOCAL: Record = {
+    "command": Key(text(), doc="Program that starts Llama Stack."),
+    "args": Key(listing(text()), doc="Its arguments."),
+    "env": Key(mapping(optional(text())), doc="More variables for it."),
+    "workingDir": Key(text(), doc="Directory that it is started in."),
+    "socket": Key(text(), doc="Path of a socket that it listens on."),
+    "limits": Key(record(LIMITS)),
+}
+
+SERVICES: Record = {
+    name: Key(record(SERVICE)) for name in ("lightspeed-stack", "llama-stack", "inference")
+}
+
+# What may stand at the top level of lightspeed-stack.yaml, beside LCORE's own keys.
+EMBEDDED: Record = {
+    "runtime": Key(choice("container", "local"), doc="Run as containers or as local processes."),
+    "container": Key(record(CONTAINER)),
+    "local": Key(record(LOCAL)),
+}
+
+SETTINGS: Record = {
+    **EMBEDDED,
+    "engine": Key(choice("auto", "docker", "podman"), doc="Container engine."),
+    "profiles": Key(listing(text()), doc="Profiles to apply, in order."),
+    "gpu": Key(text(), doc="GPU of the inference service: `none`, `cuda` or `rocm`."),
+    "model": Key(text(min_length=1), doc="Model that the inference service serves."),
+    "lightspeed_version": Key(
+        amount(r"^\d+\.\d+"), doc="Version of LCORE, where its image's tag does not tell."
+    ),
+    "ogx_version": Key(
+        amount(r"^\d+\.\d+"), doc="Version of Llama Stack, where its image's tag does not tell."
+    ),
+    "wait_timeout": Key(positive(), doc="Seconds that the stack has to become ready."),
+    "pull_timeout": Key(positive(), doc="Seconds that pulling images may take."),
+    "services": Key(record(SERVICES), doc="Settings of one service each."),
+}
+
+FILE: Record = {"version": Key({"type": "literal", "expected": [VERSION]}), **SETTINGS}
+
+PROFILE: Record = {
+    "description": Key(text(), required=True),
+    "extends": Key(text()),
+    **{name: key for name, key in SETTINGS.items() if name not in ("profiles", "engine", "runtime", "local")},
+}
+
+DEFAULTS: dict[str, Any] = {
+    "runtime": "container",
+    "engine": "auto",
+    "profiles": ["dev"],
+    "gpu": "none",
+    "model": "Qwen/Qwen3-8B",
+    "lightspeed_version": "",
+    "ogx_version": "",
+    "wait_timeout": 300,
+    "pull_timeout": 1800,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What a person may say about one service."""
+
+    image: str = ""
+    pull_policy: str = "missing"
+    publish: bool = True
+    ports: tuple[Port, ...] = ()
+    volumes: tuple[str, ...] = ()
+    env: tuple[tuple[str, str | None], ...] = ()
+    limits: Limits = Limits()
+    restart: str = "no"
+    read_only: bool = False
+    tmpfs: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    drop_capabilities: bool = False
+    log_rotation: LogRotation | None = None
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a run, merged and typed, and where each value came from."""
+
+    runtime: str
+    engine: EngineName | None
+    profiles: tuple[str, ...]
+    gpu: str
+    model: str
+    lightspeed_version: str
+    ogx_version: str
+    wait_timeout: int
+    pull_timeout: int
+    services: Mapping[str, ServiceSettings]
+    origin: Mapping[str, str]
+
+
+def checked_layer(name: str, node: Node, keys: Record) -> Layer:
+    """A settings file as a layer.
+
+    Raises: ConfigError with everything that is wrong in it.
+    """
+    kind = record(keys)
+    if node.value is None:
+        return Layer(name, {})
+    checked = check(node, plain(node), kind)
+    if checked.findings:
+        raise ConfigError(checked.findings)
+    return Layer(name, normalised(checked.value))
+
+
+def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer in which ``container:`` is spelled as what it means: the server's own section."""
+    result = {key: value for key, value in tree.items() if key not in ("container", "version", "local")}
+    container = dict(tree.get("container") or {})
+    if "runtime" in container:
+        result.setdefault("engine", container.pop("runtime"))
+    if container:
+        services = dict(result.get("services") or {})
+        services["llama-stack"] = {**container, **(services.get("llama-stack") or {})}
+        result["services"] = services
+    return result
+
+
+def layer_from_env(env: Mapping[str, str]) -> Layer:
+    """``LCOMPOSE_CONTAINER__IMAGE=…`` and its like: two underscores stand for a dot.
+
+    Raises: UsageError for a name or a value that is no setting.
+    """
+    pairs = []
+    for variable, value in sorted(env.items()):
+        if variable.startswith(ENV_PREFIX) and variable not in RESERVED_VARIABLES:
+            pairs.append((_path_of_variable(variable), value, variable))
+    return Layer("environment", _tree_from_texts(pairs))
+
+
+def layer_from_options(sets: Sequence[str], options: Mapping[str, Any]) -> Layer:
+    """``--set path=value`` and the options that are settings.
+
+    Raises: UsageError.
+    """
+    pairs = []
+    for item in sets:
+        path, equals, value = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item!r} has no '='", "", "Write --set path=value.")
+        pairs.append((path, value, f"--set {path}"))
+    tree = _tree_from_texts(pairs)
+    return Layer("command line", merge([Layer("", tree), Layer("", options)]).tree)
+
+
+def resolve_settings(layers: Sequence[Layer]) -> Settings:
+    """The settings that result from the layers, lowest first; the one rule of precedence."""
+    merged = merge([Layer("default", DEFAULTS), *layers])
+    tree = merged.tree
+    services = tree.get("services") or {}
+    engine = tree["engine"]
+    return Settings(
+        runtime=tree["runtime"],
+        engine=None if engine == "auto" else cast("EngineName", engine),
+        profiles=tuple(tree["profiles"]),
+        gpu=tree["gpu"],
+        model=tree["model"],
+        lightspeed_version=tree["lightspeed_version"],
+        ogx_version=tree["ogx_version"],
+        wait_timeout=tree["wait_timeout"],
+        pull_timeout=tree["pull_timeout"],
+        services={name: _service(name, services.get(name) or {}) for name in SERVICES},
+        origin=merged.origin,
+    )
+
+
+# Variables that are read elsewhere, because they are no settings of a stack.
+RESERVED_VARIABLES = frozenset({"LCOMPOSE_PROJECT_NAME", "LCOMPOSE_PROFILE"})
+
+_PULL_POLICIES = {"Always": "always", "IfNotPresent": "missing", "Never": "never"}
+
+
+def _service(name: str, tree: Mapping[str, Any]) -> ServiceSettings:
+    policy = tree.get("imagePullPolicy", "missing")
+    limits = tree.get("limits") or {}
+    logging = tree.get("logging") or {}
+    return ServiceSettings(
+        image=tree.get("image", ""),
+        pull_policy=_PULL_POLICIES.get(policy, policy),
+        publish=tree.get("publish", True),
+        ports=tuple(parse_port(port, f"services.{name}.ports") for port in tree.get("ports") or ()),
+        volumes=tuple(tree.get("volumes") or ()),
+        env=tuple((tree.get("env") or {}).items()),
+        limits=Limits(limits.get("cpus", ""), limits.get("memory", ""), limits.get("pids", 0)),
+        restart=tree.get("restart", "no"),
+        read_only=tree.get("read_only", False),
+        tmpfs=tuple(tree.get("tmpfs") or ()),
+        no_new_privileges=tree.get("no_new_privileges", False),
+        drop_capabilities=tree.get("drop_capabilities", False),
+        log_rotation=LogRotation(logging["max_size"], logging.get("max_file", 3)) if logging else None,
+        log_level=tree.get("log_level", "info"),
+    )
+
+
+_PORT = re.compile(r"(?:(?P<bind>[0-9.]+|\[[0-9a-fA-F:]+\]):)?(?P<host>\d{1,5}):(?P<container>\d{1,5})")
+
+
+def parse_port(value: str, where: str) -> Port:
+    """``[ADDRESS:]HOST:CONTAINER`` as a Port.
+
+    Raises: UsageError.
+    """
+    match = _PORT.fullmatch(value)
+    published, target = (int(match["host"]), int(match["container"])) if match else (0, 0)
+    if not match or not (0 < published < 65536 and 0 < target < 65536):
+        fix = "Write [ADDRESS:]HOST:CONTAINER, such as 8080:8080 or 0.0.0.0:8080:8080."
+        raise UsageError(f"{value!r} is not a port to publish", where, fix)
+    return Port((match["bind"] or "127.0.0.1").strip("[]"), published, target)
+
+
+def checked_name(value: str, what: str) -> str:
+    """A name that may become part of a path or of a container's name.
+
+    Raises: UsageError.
+    """
+    if not NAME.fullmatch(value):
+        shown = value if len(value) < 40 else f"{value[:40]}…"
+        raise UsageError(f"{shown!r} is not a name for a {what}", "", f"Please {NAME_RULE}.")
+    return value
+
+
+def name_from_directory(directory: str) -> str:
+    """A project name made of a directory's name, as Compose does it."""
+    cleaned = re.sub(r"[^a-z0-9_-]+", "-", directory.lower()).strip("-_")
+    return cleaned[:32] or "lightspeed"
+
+
+def setting_paths(keys: Record = SETTINGS, prefix: str = "") -> list[tuple[str, Key]]:
+    """Every setting with its dotted path, sections left out."""
+    found = []
+    for name, key in keys.items():
+        path = f"{prefix}.{name}" if prefix else name
+        if key.kind["type"] == "record":
+            found.extend(setting_paths(key.kind["keys"], path))
+        else:
+            found.append((path, key))
+    return found
+
+
+def variable_of(path: str) -> str:
+    """The name of the variable that sets a path."""
+    return ENV_PREFIX + path.replace(".", "__").replace("-", "_").upper()
+
+
+def _path_of_variable(variable: str) -> str:
+    known = {variable_of(path): path for path, _ in setting_paths()}
+    if variable in known:
+        return known[variable]
+    for base, path in known.items():
+        if variable.startswith(f"{base}__") and path.endswith(".env"):
+            return f"{path}.{variable[len(base) + 2 :]}"
+    fix = suggestion(variable, sorted(known))
+    raise UsageError(f"{variable} is set, and is no setting of lcompose", "environment", fix)
+
+
+def _tree_from_texts(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """Texts such as ``services.llama-stack.limits.pids`` = ``200`` as a checked tree."""
+    layers = []
+    for path, value, source in pairs:
+        layers.append(Layer(source, _checked_tree(_nested(path.split("."), _typed(path, value)), source)))
+    return normalised(merge(layers).tree)
+
+
+def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:
+    for step in reversed(steps):
+        value = {step: value}
+    return cast("dict[str, Any]", value)
+
+
+def _typed(path: str, value: str) -> Any:
+    kind = next((key.kind["type"] for known, key in setting_paths() if known == path), "str")
+    if kind == "list":
+        return [item for item in value.split(",") if item]
+    return value
+
+
+def _checked_tree(tree: dict[str, Any], source: str) -> dict[str, Any]:
+    checked = check(_as_node(tree, Position(source)), tree, record(SETTINGS))
+    if checked.findings:
+        raise ConfigError(checked.findings)
+    return cast("dict[str, Any]", checked.value)
+
+
+def _as_node(value: Any, where: Position) -> Node:
+    if isinstance(value, dict):
+        return Node({key: _as_node(child, where) for key, child in value.items()}, where)
+    return Node(value, where)
+
+

@@ -1,0 +1,1 @@
+"""Frozen types that the layers hand to each other; they hold values and decide nothing."""

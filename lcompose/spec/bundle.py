@@ -1,0 +1,27 @@
+"""What a target makes of a Project: documents to write, and what it could not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file of a bundle: a path relative to the bundle, and its whole text."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Documents for one target. ``report`` has one line for each thing that it cannot express."""
+
+    documents: tuple[Document, ...]
+    report: tuple[str, ...] = ()
+    inherited: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+
+    @property
+    def main(self) -> Document:
+        """The file that the engine reads first."""
+        return self.documents[0]

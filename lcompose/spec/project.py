@@ -1,0 +1,177 @@
+"""The Project: the resolved set of services, neutral to engines, with secrets only by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lcompose.spec.text import Text, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A published port; ``bind`` is the address of this machine that it is opened on."""
+
+    bind: str
+    published: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileMount:
+    """A file or directory of the host, given to a container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeMount:
+    """A named volume."""
+
+    volume: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentMount:
+    """A document that lcompose writes, at ``target`` in the container."""
+
+    document: str
+    target: str
+
+
+Mount = FileMount | VolumeMount | DocumentMount
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """The check that an engine runs inside the container; times in seconds."""
+
+    command: tuple[str, ...]
+    interval: float = 10
+    timeout: float = 5
+    retries: int = 5
+    start_period: float = 120
+    start_interval: float = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The readiness probe that lcompose runs from outside: an HTTP GET and what it must answer."""
+
+    port: int
+    path: str
+    scheme: Literal["http", "https"] = "http"
+    field: str = ""
+    expected: str = ""
+    bearer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds on one container; an empty string or 0 is no bound."""
+
+    cpus: str = ""
+    memory: str = ""
+    pids: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hardening:
+    """What a container may not do, and what it needs because of that."""
+
+    read_only: bool = False
+    no_new_privileges: bool = False
+    drop_capabilities: bool = False
+    keep_capabilities: tuple[str, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorRequest:
+    """A wish for GPUs of one vendor; a target decides in which form it is said."""
+
+    vendor: str
+    count: int | Literal["all"] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class LogRotation:
+    """How much of a container's log the engine keeps."""
+
+    max_size: str
+    max_file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the project.
+
+    ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
+    """
+
+    name: str
+    image: str
+    entrypoint: tuple[str, ...] = ()
+    own_entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, Text], ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[Port, ...] = ()
+    healthcheck: Healthcheck | None = None
+    probe: Probe | None = None
+    after: tuple[str, ...] = ()
+    pull_policy: str = "missing"
+    restart: str = "no"
+    limits: Limits = Limits()
+    hardening: Hardening = Hardening()
+    log_rotation: LogRotation | None = None
+    accelerator: AcceleratorRequest | None = None
+    shm_size: str = ""
+    stop_grace: int = 10
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A document made from the person's configuration, and the file name that people see."""
+
+    name: str
+    filename: str
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a derived document says differently from what it was made of, and why."""
+
+    document: str
+    path: str
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything that runs, decided. ``services`` are in starting order."""
+
+    name: str
+    services: tuple[Service, ...]
+    documents: tuple[Derived, ...] = ()
+    volumes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    sources: tuple[str, ...] = ()
+    variables: tuple[str, ...] = field(default=())
+
+    def service(self, name: str) -> Service:
+        """The service of that name.
+
+        Raises: KeyError when there is none.
+        """
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)

@@ -1,0 +1,39 @@
+"""What a generated document is for: facts of a target, described or probed on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EngineName = Literal["docker", "podman"]
+Form = Literal["inline", "folder", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """What the renderer may rely on where the document will be read.
+
+    ``form`` says how documents travel: inside the one file, as files beside it, or as files that
+    only lcompose itself runs.
+    """
+
+    engine: EngineName = "docker"
+    form: Form = "inline"
+    engine_version: tuple[int, ...] = (26, 1)
+    compose_version: tuple[int, ...] = (2, 26)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What a probe found of one engine; empty versions mean that it does not answer."""
+
+    name: EngineName
+    version: tuple[int, ...] = ()
+    compose_version: tuple[int, ...] = ()
+    problem: str = ""
+    fix: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether commands may be given to it."""
+        return not self.problem

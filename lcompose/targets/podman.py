@@ -1,0 +1,93 @@
+"""Podman through podman-compose: a folder of files, because it ignores inline configs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lcompose.errors import UsageError
+from lcompose.spec.bundle import Bundle, Document
+from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
+from lcompose.spec.target import TargetFacts
+from lcompose.spec.text import EnvRef
+from lcompose.targets import Place, words
+
+TITLE = "Podman"
+COMPOSE_FILE = "compose.yaml"
+
+
+def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
+    """A compose file with the derived documents beside it.
+
+    Raises: UsageError for the form that podman-compose would drop parts of.
+    """
+    if facts.form == "inline":
+        what = "podman-compose ignores configs inside the compose file, so one file is not enough"
+        raise UsageError(what, "--engine podman", "Render to a folder instead: lcompose render -o DIR.")
+    texts = {derived.name: words.document_text(derived) for derived in project.documents}
+    tree: dict[str, Any] = {
+        "name": project.name,
+        # A pod of its own would be left behind by nothing but podman-compose.
+        "x-podman": {"in_pod": False},
+        "services": {service.name: _service(service, facts, place, texts, project) for service in project.services},
+    }
+    if project.volumes:
+        tree["volumes"] = {volume: {} for volume in project.volumes}
+    head = words.header(project, TITLE, f"Start: podman-compose -f {COMPOSE_FILE} up --detach")
+    documents = (
+        Document(COMPOSE_FILE, words.yaml_text(tree, head)),
+        *(Document(derived.filename, texts[derived.name]) for derived in project.documents),
+    )
+    return Bundle(documents, _report(project), _inherited(project) if facts.form == "run" else ())
+
+
+def _report(project: Project) -> tuple[str, ...]:
+    lines = ["podman-compose: the order of stopping is not kept; lcompose down keeps it"]
+    if any(service.healthcheck for service in project.services):
+        lines.append("podman-compose: without systemd Podman runs no health checks; lcompose up probes by itself")
+    return tuple(lines)
+
+
+def _inherited(project: Project) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Variables that lcompose passes on by name alone, so that no value shows in a process list."""
+    return tuple(
+        (service.name, tuple(name for name, value in service.environment if isinstance(value, EnvRef)))
+        for service in project.services
+    )
+
+
+def _service(
+    service: Service, facts: TargetFacts, place: Place, texts: dict[str, str], project: Project
+) -> dict[str, Any]:
+    # There is no depends_on: podman-compose makes --requires of it, which starts a finished
+    # one-shot again when its dependent starts.
+    tree = words.common(service, words.digest_of(service, texts, place))
+    environment = {
+        name: words.in_compose(value)
+        for name, value in service.environment
+        if not (facts.form == "run" and isinstance(value, EnvRef))
+    }
+    if environment:
+        tree["environment"] = environment
+    if service.log_rotation:
+        tree["logging"] = {"driver": "k8s-file", "options": {"max-size": service.log_rotation.max_size}}
+    if service.healthcheck:
+        tree["healthcheck"] = words.healthcheck(service.healthcheck)
+    mounts = _mounts(service, place, project)
+    if mounts:
+        tree["volumes"] = mounts
+    return tree
+
+
+def _mounts(service: Service, place: Place, project: Project) -> list[dict[str, Any]]:
+    files = {derived.name: derived.filename for derived in project.documents}
+    found = []
+    for mount in service.mounts:
+        match mount:
+            case VolumeMount():
+                found.append(words.volume_mount(mount))
+            case FileMount():
+                found.append(words.file_mount(mount, place, selinux="z"))
+            case DocumentMount():
+                beside = FileMount(f"{place.directory}/{files[mount.document]}", mount.target)
+                found.append(words.file_mount(beside, place, selinux="z"))
+    return found

@@ -1,0 +1,276 @@
+"""Everything that a command starts from, read once: documents, profiles, settings, variables."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar, cast
+
+from lcompose import host
+from lcompose.errors import ConfigError, Finding, UsageError
+from lcompose.lightspeed.config import embedded_settings
+from lcompose.load import Node, lookup, parse
+from lcompose.merge import Layer
+from lcompose.profiles import profile_layers
+from lcompose.resolve import Request, Resolved, missing_files, resolve
+from lcompose.settings import (
+    EMBEDDED,
+    FILE,
+    Settings,
+    checked_layer,
+    checked_name,
+    layer_from_env,
+    layer_from_options,
+    name_from_directory,
+    resolve_settings,
+)
+from lcompose.spec.project import FileMount
+from lcompose.spec.secrets import Secrets
+from lcompose.spec.target import EngineName
+from lcompose.targets import Place
+from lcompose.templates import data_directory
+
+CONFIG_FILE = "lightspeed-stack.yaml"
+RUN_FILE = "run.yaml"
+SETTINGS_FILE = "lcompose.yaml"
+BASELINE = "baseline-run.yaml"
+NO_CONFIG = "Go to the folder that has one, or name it with -c. To try lcompose: make demo, or compose-examples/."
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options that every command has; empty is not given."""
+
+    directory: str = ""
+    config: str = ""
+    run_config: str = ""
+    project_name: str = ""
+    profiles: tuple[str, ...] = ()
+    engine: str = ""
+    runtime: str = ""
+    gpu: str = ""
+    images: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    json: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What was read and resolved, and the sealed values that go with it."""
+
+    name: str
+    directory: Path
+    settings: Settings
+    resolved: Resolved
+    secrets: Secrets
+    env: Mapping[str, str]
+    warnings: tuple[Finding, ...] = field(default=())
+
+    def place(self, directory: Path) -> Place:
+        """Where documents are going to lie, with the digests of what they mount."""
+        mounts = {
+            mount.source
+            for service in self.resolved.project.services
+            for mount in service.mounts
+            if isinstance(mount, FileMount)
+        }
+        return Place(str(directory), {source: _digest(Path(source)) for source in sorted(mounts)})
+
+
+def project_name(options: Options, env: Mapping[str, str]) -> str:
+    """The project's name: asked for, from the environment, or made of the directory's name.
+
+    Raises: UsageError for a name that may not be one; nothing has been read or written by then.
+    """
+    asked = options.project_name or env.get("LCOMPOSE_PROJECT_NAME", "")
+    if asked:
+        return checked_name(asked, "project")
+    return name_from_directory(directory_of(options).name)
+
+
+def wanted_engine(options: Options, env: Mapping[str, str]) -> EngineName | None:
+    """The engine that is asked for without any file: by option or variable.
+
+    Raises: UsageError.
+    """
+    asked = options.engine or env.get("LCOMPOSE_ENGINE", "") or "auto"
+    if asked not in ("auto", "docker", "podman"):
+        raise UsageError(f"no engine is called {asked[:40]!r}", "LCOMPOSE_ENGINE", "Use auto, docker or podman.")
+    return None if asked == "auto" else cast("EngineName", asked)
+
+
+def directory_of(options: Options) -> Path:
+    """The directory that a command works in, absolute.
+
+    Raises: UsageError.
+    """
+    directory = Path(options.directory or ".").absolute()
+    if options.directory and not directory.is_dir():
+        raise UsageError("this is not a directory", options.directory, "Give an existing directory to -C.")
+    return Path(_normal(directory))
+
+
+def _normal(path: Path) -> str:
+    from os.path import normpath
+
+    return normpath(path)
+
+
+def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: bool = False) -> Workspace:
+    """Reads and resolves everything that a command needs.
+
+    Raises: ConfigError with every finding of the run; UsageError.
+    """
+    name = project_name(options, env)
+    directory = directory_of(options)
+    collected = _Findings()
+    path, node = collected.get(lambda: read_config(options, env, directory))
+    own = collected.get(lambda: _settings_file(directory))
+    settings = collected.get(lambda: _settings(options, env, directory, node, own))
+    collected.stop_on_errors()
+    env = {**_dotenv(directory), **env}
+    run_path, run = collected.get(lambda: read_run_config(options, directory, path, node))
+    collected.stop_on_errors()
+    request = Request(
+        name, settings, node, run, str(path.parent), str(run_path.parent), env, env.get("HOME", "/")
+    )
+    resolved = resolve(request)
+    warnings = (*resolved.warnings, *_check_files(resolved, allow_missing))
+    secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted))
+    return Workspace(name, directory, settings, resolved, secrets, env, warnings)
+
+
+class _Findings:
+    """Collects configuration errors of several readings, so that one run tells them all."""
+
+    def __init__(self) -> None:
+        self.found: list[Finding] = []
+
+    def get(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except ConfigError as error:
+            self.found.extend(error.findings)
+            return None  # type: ignore[return-value]  # stop_on_errors comes before any use
+
+    def stop_on_errors(self) -> None:
+        if self.found:
+            raise ConfigError(self.found)
+
+
+def read_config(options: Options, env: Mapping[str, str], directory: Path) -> tuple[Path, Node]:
+    """lightspeed-stack.yaml and where it is.
+
+    Raises: UsageError, ConfigError.
+    """
+    asked = options.config or env.get("LIGHTSPEED_STACK_CONFIG_PATH", "") or CONFIG_FILE
+    path = directory / Path(asked).expanduser()
+    return path, parse(host.read_file(path, CONFIG_FILE, NO_CONFIG), asked)
+
+
+def read_run_config(options: Options, directory: Path, config: Path, node: Node) -> tuple[Path, Node]:
+    """run.yaml: the one asked for, named by the configuration, beside it, or the baseline.
+
+    Raises: UsageError, ConfigError.
+    """
+    if options.run_config:
+        path, shown = directory / Path(options.run_config).expanduser(), options.run_config
+        return path, parse(host.read_file(path, RUN_FILE, "Name an existing file with --run-config."), shown)
+    named = _named_run_config(node)
+    if named:
+        path = config.parent / Path(named).expanduser()
+        fix = "Correct library_client_config_path, or name the file with --run-config."
+        return path, parse(host.read_file(path, RUN_FILE, fix), named)
+    beside = config.parent / RUN_FILE
+    if host.exists(beside):
+        return beside, parse(host.read_file(beside, RUN_FILE, ""), RUN_FILE)
+    path = data_directory("templates") / BASELINE
+    return path, parse(host.read_file(path, RUN_FILE, ""), f"templates/{BASELINE}")
+
+
+def _named_run_config(node: Node) -> str:
+    for section in ("ogx", "llama_stack"):
+        found = lookup(node, (section, "library_client_config_path"))
+        if found and isinstance(found.value, str):
+            return found.value
+    return ""
+
+
+def _settings_file(directory: Path) -> Layer:
+    path = directory / SETTINGS_FILE
+    if not host.exists(path):
+        return Layer(SETTINGS_FILE, {})
+    return checked_layer(SETTINGS_FILE, parse(host.read_file(path, SETTINGS_FILE, ""), SETTINGS_FILE), FILE)
+
+
+def _settings(options: Options, env: Mapping[str, str], directory: Path, node: Node, own: Layer) -> Settings:
+    embedded = Layer(CONFIG_FILE, {})
+    if node is not None:
+        embedded = checked_layer(CONFIG_FILE, embedded_settings(node), EMBEDDED)
+    from_env = layer_from_env(env)
+    from_options = layer_from_options(options.sets, _as_settings(options))
+    above = [embedded, own or Layer(SETTINGS_FILE, {}), from_env, from_options]
+    names = options.profiles or _listed(env.get("LCOMPOSE_PROFILE", "")) or _profiles(above)
+    return resolve_settings([*profile_layers(names, directory), *above, _chosen(names)])
+
+
+def _profiles(layers: list[Layer]) -> tuple[str, ...]:
+    asked = [layer.tree["profiles"] for layer in layers if layer.tree.get("profiles")]
+    return tuple(asked[-1]) if asked else ("dev",)
+
+
+def _chosen(names: tuple[str, ...]) -> Layer:
+    return Layer("profiles", {"profiles": list(names)})
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _as_settings(options: Options) -> dict[str, object]:
+    given = {"engine": options.engine, "runtime": options.runtime, "gpu": options.gpu}
+    tree: dict[str, object] = {key: value for key, value in given.items() if value}
+    images = dict(_image(item) for item in options.images)
+    if images:
+        tree["services"] = {service: {"image": image} for service, image in images.items()}
+    return tree
+
+
+def _image(item: str) -> tuple[str, str]:
+    from lcompose.schema import suggestion
+    from lcompose.settings import SERVICES
+
+    service, equals, image = item.partition("=")
+    if not equals or not image:
+        raise UsageError(f"--image {item!r} has no image", "", "Write --image SERVICE=IMAGE.")
+    if service not in SERVICES:
+        raise UsageError(f"no service is called {service[:40]!r}", "--image", suggestion(service, list(SERVICES)))
+    return service, image
+
+
+def _dotenv(directory: Path) -> dict[str, str]:
+    path = directory / ".env"
+    if not host.exists(path):
+        return {}
+    from dotenv import dotenv_values
+
+    found = dotenv_values(path, interpolate=True)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _check_files(resolved: Resolved, allow_missing: bool) -> list[Finding]:
+    present = frozenset(
+        one.mount.source for one in resolved.files if host.exists(Path(one.mount.source))
+    )
+    found = missing_files(resolved.files, present, "warning" if allow_missing else "error")
+    if found and not allow_missing:
+        raise ConfigError([*resolved.warnings, *found])
+    return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(host.content(path)).hexdigest()[:16]

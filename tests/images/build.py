@@ -1,0 +1,214 @@
+"""Build the images that the tests run: the real Llama Stack, a stand-in for LCORE, a mock model.
+
+Nothing is downloaded inside a build: uv fetches the pinned wheels into a cache on the host, and
+the Containerfile copies them. An image is built again only when one of its inputs changed.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PYTHON_VERSION = "3.13"
+ENGINES = ("docker", "podman")
+# The first of these that an engine already has; the last one may be pulled.
+BASES = ("localhost/python:3.13", "docker.io/library/python:3.13-slim")
+PREFIX = "localhost/lcompose-test"
+PACKAGES = "requirements.txt"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its plain tag, and the inputs (below this directory) that it is made of."""
+
+    name: str
+    tag: str
+    inputs: tuple[str, ...]
+
+    @property
+    def plain(self) -> str:
+        """The name that tests use."""
+        return f"{PREFIX}/{self.name}:{self.tag}"
+
+    @property
+    def pinned(self) -> str:
+        """The name that changes with the inputs."""
+        return f"{PREFIX}/{self.name}:{self.tag}-{digest_of(self.inputs)}"
+
+
+IMAGES = (
+    Image("mock-llm", "1", ("Containerfile", "mock_llm")),
+    Image("llama-stack", "1.2.5", ("Containerfile", PACKAGES, "llama_stack")),
+    Image("lightspeed-stack", "0.7.1", ("Containerfile", PACKAGES, "lcore")),
+)
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield the files of one input in a fixed order, without what Python leaves behind."""
+    found = [path] if path.is_file() else sorted(path.rglob("*"))
+    yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
+
+
+def digest_of(inputs: tuple[str, ...]) -> str:
+    """Return a short digest over the names, modes and contents of the inputs."""
+    total = hashlib.sha256(PYTHON_VERSION.encode())
+    for file in (file for name in inputs for file in files_below(HERE / name)):
+        executable = os.access(file, os.X_OK)
+        total.update(f"{file.relative_to(HERE)} {executable}\n".encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def cache_dir() -> Path:
+    """Return the directory that keeps the downloaded packages."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "lcompose-test"
+
+
+def uv_command() -> list[str]:
+    """Return how to call uv: the module of this interpreter first.
+
+    Raises:
+        SystemExit: uv is not installed.
+    """
+    if importlib.util.find_spec("uv"):
+        return [sys.executable, "-m", "uv"]
+    if shutil.which("uv"):
+        return ["uv"]
+    sys.exit("uv is missing, so the packages of the test images cannot be fetched: pip install uv")
+
+
+def download_packages(target: Path) -> None:
+    """Fetch the pinned wheels for the image's Python, not for this one."""
+    subprocess.run(
+        [
+            *uv_command(), "pip", "install", "--quiet", "--no-deps",
+            "--target", str(target),
+            "--requirement", str(HERE / PACKAGES),
+            "--python-version", PYTHON_VERSION,
+            "--python-platform", "linux",
+            "--only-binary", ":all:",
+        ],
+        check=True,
+    )  # fmt: skip
+    # Console scripts that name this machine's interpreter.
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def packages_dir() -> Path:
+    """Return the directory of the unpacked wheels, downloaded once for each set of pins."""
+    ready = cache_dir() / f"site-packages-{digest_of((PACKAGES,))}"
+    if ready.is_dir():
+        return ready
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ready.parent) as scratch:
+        fresh = Path(scratch) / "site-packages"
+        download_packages(fresh)
+        # One rename, so that a second build at the same time sees all of it or nothing.
+        if not ready.is_dir():
+            fresh.rename(ready)
+    return ready
+
+
+def has_image(engine: str, image: str) -> bool:
+    """Tell whether the engine has this image locally."""
+    command = [engine, "image", "inspect", image]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def base_for(engine: str) -> str:
+    """Return the first base image that the engine has, else one that it can pull."""
+    return next((base for base in BASES if has_image(engine, base)), BASES[-1])
+
+
+def build_command(engine: str, image: Image, packages: Path) -> list[str]:
+    """Return the build of one image."""
+    return [
+        engine, "build", "--quiet", "--network", "none",
+        "--file", str(HERE / "Containerfile"),
+        "--target", image.name,
+        "--build-arg", f"BASE={base_for(engine)}",
+        "--build-context", f"site-packages={packages}",
+        "--tag", image.pinned,
+        str(HERE),
+    ]  # fmt: skip
+
+
+def build(engine: str, image: Image) -> None:
+    """Build one image."""
+    # Only BuildKit knows named build contexts; the variable is nothing to podman.
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    command = build_command(engine, image, packages_dir())
+    subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
+
+
+def copy_image(image: Image, source: str, target: str) -> None:
+    """Hand an image from one engine to the other: much cheaper than a second build."""
+    with subprocess.Popen([source, "save", image.pinned], stdout=subprocess.PIPE) as saved:
+        load = [target, "load", "--quiet"]
+        subprocess.run(load, stdin=saved.stdout, check=True, stdout=sys.stderr)
+    if saved.returncode != 0:
+        sys.exit(f"{source} save {image.pinned} failed: see its message above")
+
+
+def provide(engine: str, image: Image, *, donors: list[str]) -> None:
+    """Make the engine have the image, by the cheapest way there is."""
+    if not has_image(engine, image.pinned):
+        donor = next((other for other in donors if has_image(other, image.pinned)), None)
+        if donor:
+            copy_image(image, donor, engine)
+        else:
+            build(engine, image)
+    subprocess.run([engine, "tag", image.pinned, image.plain], check=True)
+
+
+def ensure_images(engines: list[str]) -> dict[str, str]:
+    """Make every engine have every image; return the plain reference for each image's name."""
+    for image in IMAGES:
+        for position, engine in enumerate(engines):
+            provide(engine, image, donors=engines[:position])
+    return {image.name: image.plain for image in IMAGES}
+
+
+def engines_for(choice: str) -> list[str]:
+    """Return the engines that were asked for; `both` means those that are installed.
+
+    Raises:
+        SystemExit: no engine is installed.
+    """
+    wanted = ENGINES if choice == "both" else (choice,)
+    found = [engine for engine in wanted if shutil.which(engine)]
+    if not found:
+        sys.exit(f"none of {', '.join(wanted)} is installed: install one, or choose with --engine")
+    return found
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--engine", choices=(*ENGINES, "both"), default="both")
+    parser.add_argument("--print", action="store_true", help="print the names and build nothing")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Build what is missing, or only print the names."""
+    args = parse_args()
+    if args.print:
+        names = {image.name: {"plain": image.plain, "pinned": image.pinned} for image in IMAGES}
+        print(json.dumps(names, indent=2))
+        return
+    print(json.dumps(ensure_images(engines_for(args.engine)), indent=2))
+
+
+if __name__ == "__main__":
+    main()
