@@ -53,7 +53,9 @@ from lcompose.spec.project import (
 from lcompose.spec.text import ComposeText, EnvRef, Text
 
 PASSED_BY = "lcompose"
-NOT_HARDENED = Hardening()
+# Plain lines for log collection. And without one of OTEL_SDK_DISABLED and OTEL_ANONYMIZATION_SECRET
+# every query ends in an error 500, while readiness stays healthy.
+LCORE_ENVIRONMENT = (("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), ("OTEL_SDK_DISABLED", "true"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +312,7 @@ def _lcore(
         image=images.lcore,
         own_entrypoint=images.lcore_facts.entrypoint,
         command=("-c", f"{images.lcore_facts.workdir}/{derive.LIGHTSPEED_FILE}"),
-        environment=(("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), *_references(documents.lightspeed)),
+        environment=(*LCORE_ENVIRONMENT, *_references(documents.lightspeed)),
         mounts=mounts,
         ports=(Port("127.0.0.1", port, port),),
         healthcheck=_healthcheck(Probe(port, "/liveness", scheme, bearer=bearer)),  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any
 def data_directory(name: str) -> Path:
     """``profiles`` or ``templates``: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parent
-    installed = package / name
+    installed = package / "data" / name
     return installed if installed.is_dir() else package.parent / name
 
 

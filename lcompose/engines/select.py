@@ -38,17 +38,21 @@ def holding(project: str, wanted: EngineName | None, env: Mapping[str, str]) -> 
 
     Raises: MachineError when none answers.
     """
-    usable, problems = [], []
+    usable: list[Engine] = []
+    problems: list[EngineFacts] = []
     for name in (wanted,) if wanted else PREFERENCE:
         engine = connect(name, env)
         facts = engine.facts()
-        (usable if facts.usable else problems).append((engine, facts))
-    for engine, _ in usable:
-        if engine.containers(project) or engine.volumes(project) or engine.networks(project):
-            return engine
+        if facts.usable:
+            usable.append(engine)
+        else:
+            problems.append(facts)
     if not usable:
-        raise no_engine([facts for _, facts in problems])
-    return usable[0][0]
+        raise no_engine(problems)
+    # What runs counts before what was only left behind, such as a volume.
+    running = (engine for engine in usable if engine.containers(project))
+    left = (engine for engine in usable if engine.networks(project) or engine.volumes(project))
+    return next(running, None) or next(left, usable[0])
 
 
 def no_engine(problems: list[EngineFacts]) -> MachineError:

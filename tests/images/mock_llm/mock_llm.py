@@ -81,10 +81,7 @@ def embeddings(request: dict[str, Any]) -> dict[str, Any]:
     """Return one short fixed vector for each input."""
     inputs = request.get("input", [])
     texts = [inputs] if isinstance(inputs, str) else inputs
-    data = [
-        {"object": "embedding", "index": index, "embedding": [0.1, 0.2, 0.3, 0.4]}
-        for index, _ in enumerate(texts)
-    ]
+    data = [{"object": "embedding", "index": index, "embedding": [0.1, 0.2, 0.3, 0.4]} for index, _ in enumerate(texts)]
     usage = {"prompt_tokens": len(data), "total_tokens": len(data)}
     return {"object": "list", "model": request.get("model", MODEL), "data": data, "usage": usage}
 
