@@ -13,7 +13,7 @@ import yaml
 
 # Words that some reader takes for something else: YAML 1.1's booleans and nulls, and numbers.
 PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*\Z")
-RESERVED = frozenset("y n yes no on off true false null none nan inf".split())
+RESERVED = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"])
 BLOCK_SAFE = re.compile(r"[\x20-\x7e\u00a0-\ud7ff\ue000-\ufefe\n]*\Z")
 WIDTH = 2**20
 

@@ -126,7 +126,7 @@ def _started(argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool
     import subprocess
 
     try:
-        return subprocess.Popen(  # noqa: S603  # arguments are a list; no shell reads them
+        return subprocess.Popen(  # arguments are a list; no shell reads them
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

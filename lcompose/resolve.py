@@ -14,48 +14,27 @@ from lcompose import vendors
 from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.lightspeed import config as reading
 from lcompose.lightspeed import derive, wiring
-from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration
-from lcompose.lightspeed.images import (
-    INFERENCE,
-    LCORE,
-    LCORE_IMAGES,
-    LLAMA_STACK,
-    SERVER_IMAGES,
-    Generation,
-    ImageFacts,
-    default_lcore_image,
-    default_server_image,
-    generation_of,
-    image_facts,
-    server_facts,
-    server_version,
-)
+from lcompose.lightspeed.config import Configuration
+from lcompose.lightspeed.envrefs import expanded
+from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, choose_images
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
+from lcompose.lightspeed.services import inference_service, lcore_service, server_directory, server_service
 from lcompose.load import Node, dotted, leaves, plain
 from lcompose.schema import record
 from lcompose.settings import NAME, ServiceSettings, Settings
 from lcompose.spec.project import (
-    AcceleratorRequest,
     Change,
     Derived,
     DocumentMount,
     FileMount,
     Hardening,
-    Healthcheck,
     Mount,
-    Port,
-    Probe,
     Project,
     Service,
     VolumeMount,
 )
 from lcompose.spec.text import ComposeText, EnvRef, Text
-
-PASSED_BY = "lcompose"
-# Plain lines for log collection. And without one of OTEL_SDK_DISABLED and OTEL_ANONYMIZATION_SECRET
-# every query ends in an error 500, while readiness stays healthy.
-LCORE_ENVIRONMENT = (("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), ("OTEL_SDK_DISABLED", "true"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +49,6 @@ class Request:
     run_directory: str
     env: Mapping[str, str]
     home: str = "/"
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """The images that run, and what is known of them."""
-
-    generation: Generation
-    version: tuple[int, ...]
-    lcore: str
-    server: str
-    lcore_facts: ImageFacts
-    server_facts: ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,24 +122,6 @@ def _passed(findings: Sequence[Finding]) -> list[Finding]:
     return list(findings)
 
 
-def choose_images(settings: Settings) -> Images:
-    """Which images run, and of which generation and version they are."""
-    lcore = settings.services[LCORE].image
-    generation = generation_of(lcore, settings.lightspeed_version)
-    server = settings.services[LLAMA_STACK].image
-    version = server_version(server, settings.ogx_version, generation)
-    lcore = lcore or default_lcore_image(generation)
-    server = server or default_server_image(version)
-    return Images(
-        generation,
-        version,
-        lcore,
-        server,
-        image_facts(lcore, LCORE_IMAGES),
-        image_facts(server, SERVER_IMAGES),
-    )
-
-
 def _vendor(settings: Settings) -> vendors.Vendor | None:
     known = vendors.choices() if settings.gpu != "none" else ("none",)
     if settings.gpu not in known:
@@ -180,9 +129,7 @@ def _vendor(settings: Settings) -> vendors.Vendor | None:
     return None if settings.gpu == "none" else vendors.vendor(settings.gpu)
 
 
-def derive_documents(
-    config: Configuration, request: Request, images: Images, *, gpu: bool
-) -> tuple[Documents, Wiring]:
+def derive_documents(config: Configuration, request: Request, images: Images, *, gpu: bool) -> tuple[Documents, Wiring]:
     """Both documents with every edit made, and the mounts that they imply."""
     if gpu and not derive.server_is_ours(config):
         what = "an inference service is wired into Llama Stack, and this one is remote"
@@ -226,30 +173,20 @@ def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images)
 
 
 def _storages(config: Configuration, images: Images) -> tuple[wiring.Storage, wiring.Storage]:
-    lcore = wiring.storage(
-        config.lightspeed, config.values, record(LIGHTSPEED), f"{LCORE}-data", images.lcore_facts
-    )
+    lcore = wiring.storage(config.lightspeed, config.values, record(LIGHTSPEED), f"{LCORE}-data", images.lcore_facts)
     server = wiring.storage(
         config.run,
         config.run_values,
         record(RUN, extra="allow"),
         f"{LLAMA_STACK}-data",
         images.server_facts,
-        (_server_directory(images),),
+        (server_directory(images),),
     )
     return lcore, server
 
 
-def _server_directory(images: Images) -> str:
-    """Where Llama Stack keeps its own files; named, so that it never migrates older ones."""
-    facts = images.server_facts
-    return f"{facts.owned}/ogx" if facts.owned else f"{facts.home}/.ogx/data"
-
-
 def _at_home(files: list[wiring.HostFile], home: str) -> list[wiring.HostFile]:
-    return [
-        replace(one, mount=replace(one.mount, source=wiring.expanded(one.mount.source, home))) for one in files
-    ]
+    return [replace(one, mount=replace(one.mount, source=expanded(one.mount.source, home))) for one in files]
 
 
 def _mounts(
@@ -284,118 +221,18 @@ def _services(
     settings = request.settings.services
     found = []
     if gpu:
-        found.append(_inference(request.settings, gpu))
+        found.append(inference_service(request.settings, gpu))
     if derive.server_is_ours(config):
-        found.append(_server(config, images, documents, wires.server, gpu=gpu is not None))
-    found.append(_lcore(config, images, documents, wires.lcore))
+        found.append(server_service(config, images, documents.run, wires.server, gpu=gpu is not None))
+    found.append(lcore_service(config, images, documents.lightspeed, wires.lcore))
     return tuple(
-        _with_settings(service, settings[service.name], request, _facts(service.name, images))
-        for service in found
+        _with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found
     )
 
 
 def _facts(name: str, images: Images) -> ImageFacts:
-    return {LCORE: images.lcore_facts, LLAMA_STACK: images.server_facts}.get(name, ImageFacts(""))
-
-
-def _lcore(
-    config: Configuration, images: Images, documents: Documents, mounts: tuple[Mount, ...]
-) -> Service:
-    port = config.value("service", "port")
-    port = port if isinstance(port, int) else DEFAULT_LCORE_PORT
-    scheme = "https" if derive.lcore_has_tls(config) else "http"
-    # This module asks for a token on probes too, and takes any.
-    bearer = PASSED_BY if config.value("authentication", "module") == "noop-with-token" else ""
-    ours = derive.server_is_ours(config)
-    return Service(
-        name=LCORE,
-        image=images.lcore,
-        own_entrypoint=images.lcore_facts.entrypoint,
-        command=("-c", f"{images.lcore_facts.workdir}/{derive.LIGHTSPEED_FILE}"),
-        environment=(*LCORE_ENVIRONMENT, *_references(documents.lightspeed)),
-        mounts=mounts,
-        ports=(Port("127.0.0.1", port, port),),
-        healthcheck=_healthcheck(Probe(port, "/liveness", scheme, bearer=bearer)),  # type: ignore[arg-type]
-        probe=Probe(
-            port,
-            "/readiness",
-            scheme,  # type: ignore[arg-type]
-            field="overall_status",
-            expected="healthy",
-            bearer=bearer,
-        ),
-        after=(LLAMA_STACK,) if ours else (),
-    )
-
-
-def _server(
-    config: Configuration, images: Images, documents: Documents, mounts: tuple[Mount, ...], *, gpu: bool
-) -> Service:
-    facts = server_facts(images.version)
-    port = derive.server_port(config)
-    scheme = "https" if derive.server_has_tls(config) else "http"
-    probe = Probe(port, "/v1/health", scheme)  # type: ignore[arg-type]
-    return Service(
-        name=LLAMA_STACK,
-        image=images.server,
-        entrypoint=facts.program[:1],
-        command=(
-            *facts.program[1:],
-            *derive.insecure_option(config),
-            f"{images.server_facts.workdir}/{derive.RUN_FILE}",
-        ),
-        environment=(
-            (facts.directory_variable, _server_directory(images)),
-            (facts.port_variable, str(port)),
-            *_references(documents.run),
-        ),
-        mounts=mounts,
-        ports=(Port("127.0.0.1", port, port),),
-        healthcheck=_healthcheck(probe),
-        probe=probe,
-        after=(INFERENCE,) if gpu else (),
-    )
-
-
-def _inference(settings: Settings, gpu: vendors.Vendor) -> Service:
-    port = derive.INFERENCE_PORT
-    return Service(
-        name=INFERENCE,
-        image=gpu.inference_image,
-        entrypoint=("vllm", "serve"),
-        command=(settings.model, "--port", str(port), "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-        environment=(("HF_TOKEN", EnvRef("HF_TOKEN")), *gpu.environment),
-        mounts=(
-            VolumeMount("inference-models", "/root/.cache/huggingface"),
-            VolumeMount("inference-compiled", "/root/.cache/vllm"),
-        ),
-        ports=(Port("127.0.0.1", port, port),),
-        # A model is downloaded and loaded before the port opens.
-        healthcheck=replace(_healthcheck(Probe(port, "/health")), start_period=1800, start_interval=5),
-        probe=Probe(port, "/health"),
-        accelerator=AcceleratorRequest(gpu.gpu),
-        shm_size=gpu.shm_size,
-    )
-
-
-def _references(tree: Any) -> tuple[tuple[str, Text], ...]:
-    return tuple((variable.name, variable) for variable in wiring.variables(tree))
-
-
-def _healthcheck(probe: Probe) -> Healthcheck:
-    """A check with the Python that is in every image of ours: no curl, and no proxy is asked."""
-    header = f",headers={{'Authorization':'Bearer {probe.bearer}'}}" if probe.bearer else ""
-    connection = "HTTPConnection('127.0.0.1'"
-    extra = ""
-    if probe.scheme == "https":
-        connection = "HTTPSConnection('127.0.0.1'"
-        extra = ",context=__import__('ssl')._create_unverified_context()"
-    code = (
-        f"import http.client as h;c=h.{connection},{probe.port},timeout=4{extra});"
-        f"c.request('GET','{probe.path}'{header});r=c.getresponse();"
-        "print(r.status,r.read(300));raise SystemExit(r.status!=200)"
-    )
-    return Healthcheck(("CMD", "python3", "-c", code))
+    known = {LCORE: images.lcore_facts, LLAMA_STACK: images.server_facts}
+    return known.get(name, ImageFacts(""))
 
 
 _LOG_LEVELS = {
@@ -450,13 +287,11 @@ def _own_volume(text: str, request: Request) -> Mount:
             raise UsageError(f"{source!r} is not a name for a volume", "volumes", "Use a-z, 0-9, _ and -.")
         return VolumeMount(source, target)
     absolute = source if source.startswith(("/", "~")) else normpath(f"{request.directory}/{source}")
-    return FileMount(wiring.expanded(absolute, request.home), target, read_only=mode == "ro")
+    return FileMount(expanded(absolute, request.home), target, read_only=mode == "ro")
 
 
 def _volumes(services: Iterable[Service]) -> tuple[str, ...]:
-    names = [
-        mount.volume for service in services for mount in service.mounts if isinstance(mount, VolumeMount)
-    ]
+    names = [mount.volume for service in services for mount in service.mounts if isinstance(mount, VolumeMount)]
     return tuple(dict.fromkeys(names))
 
 
@@ -500,5 +335,3 @@ def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str], sev
         for one in files
         if one.mount.source not in present
     ]
-
-

@@ -135,9 +135,7 @@ def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: b
     env = {**_dotenv(directory), **env}
     run_path, run = collected.get(lambda: read_run_config(options, directory, path, node))
     collected.stop_on_errors()
-    request = Request(
-        name, settings, node, run, str(path.parent), str(run_path.parent), env, env.get("HOME", "/")
-    )
+    request = Request(name, settings, node, run, str(path.parent), str(run_path.parent), env, env.get("HOME", "/"))
     resolved = resolve(request)
     warnings = (*resolved.warnings, *_check_files(resolved, allow_missing))
     secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted))
@@ -263,9 +261,7 @@ def _dotenv(directory: Path) -> dict[str, str]:
 
 
 def _check_files(resolved: Resolved, allow_missing: bool) -> list[Finding]:
-    present = frozenset(
-        one.mount.source for one in resolved.files if host.exists(Path(one.mount.source))
-    )
+    present = frozenset(one.mount.source for one in resolved.files if host.exists(Path(one.mount.source)))
     found = missing_files(resolved.files, present, "warning" if allow_missing else "error")
     if found and not allow_missing:
         raise ConfigError([*resolved.warnings, *found])

@@ -23,7 +23,7 @@ from lcompose.workspace import project_name, wanted_engine
 @shared_options
 @click.option("--volumes", is_flag=True, help="Also remove the volumes, with all data in them.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     """Stop the stack and remove it; its logs are kept.
 
     Lightspeed Core is stopped before Llama Stack. This needs no configuration and no variables:

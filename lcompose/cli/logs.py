@@ -25,7 +25,7 @@ from lcompose.workspace import project_name, wanted_engine
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come; Ctrl-C ends it.")
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each service.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     """Show what the services print.
 
     When the stack is down, the logs that were kept of it are shown.

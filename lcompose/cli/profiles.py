@@ -14,7 +14,7 @@ from lcompose.workspace import directory_of
 @click.command()
 @shared_options
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     """List the profiles.
 
     A file of your own works as a profile too: --profile ./mine.yaml

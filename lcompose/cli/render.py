@@ -23,7 +23,7 @@ from lcompose.workspace import Workspace, open_workspace
 @click.option("--allow-missing", is_flag=True, help="Go on although files to be mounted are not here.")
 @click.option("--force", is_flag=True, help="Replace generated files that somebody edited.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     """Write the compose file, and what goes with it.
 
     \b
@@ -65,9 +65,7 @@ def _facts(workspace: Workspace, *, folder: bool, here: bool) -> TargetFacts:
     from lcompose.engines.select import choose
 
     _, found = choose(workspace.settings.engine, workspace.env)
-    return replace(
-        facts, engine=found.name, engine_version=found.version, compose_version=found.compose_version
-    )
+    return replace(facts, engine=found.name, engine_version=found.version, compose_version=found.compose_version)
 
 
 def _with_env_example(bundle: Bundle, workspace: Workspace) -> Bundle:

@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, message="lcompose %(version)s")
 @shared_options
 @click.pass_context
-def root(ctx: click.Context, **given: Any) -> None:
+def root(ctx: click.Context, /, **given: Any) -> None:
     """One Lightspeed configuration in, a running, ready stack out.
 
     \b

@@ -21,7 +21,7 @@ NOT_READY = 5
 @click.command()
 @shared_options
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> int:
+def command(ctx: click.Context, /, **given: Any) -> int:
     """Show what runs, and whether it is ready.
 
     Exits with 0 when every service is ready, and with 5 when one is not.

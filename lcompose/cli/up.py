@@ -35,7 +35,7 @@ from lcompose.workspace import Workspace, open_workspace
 @click.option("--attach", is_flag=True, help="Follow the logs; Ctrl-C takes the stack down.")
 @click.option("--wait-timeout", type=click.IntRange(1), metavar="SECONDS", help="Time to become ready.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> int:
+def command(ctx: click.Context, /, **given: Any) -> int:
     """Start the stack, and wait until it is ready.
 
     Everything is created, then started side by side. It is ready when Lightspeed Core says that it
@@ -124,9 +124,7 @@ def _plan(workspace: Workspace, engine: Engine, bundle: Bundle, observed: Observ
 
     project = workspace.resolved.project
     rendered = plain(parse(bundle.main.text.encode(), bundle.main.path))
-    digests = {
-        name: str(service["labels"][words.DIGEST_LABEL]) for name, service in rendered["services"].items()
-    }
+    digests = {name: str(service["labels"][words.DIGEST_LABEL]) for name, service in rendered["services"].items()}
     absent = engine.missing_images([service.image for service in project.services])
     _refuse_unpullable(project, absent)
     return plan_up(project, digests, observed, absent)
@@ -166,9 +164,7 @@ def _next_port(port: int) -> int:
     return port + 10000 if port < 50000 else port - 10000
 
 
-def _start(
-    console: Console, workspace: Workspace, engine: Engine, bundle: Bundle, place: Path, plan: Plan
-) -> None:
+def _start(console: Console, workspace: Workspace, engine: Engine, bundle: Bundle, place: Path, plan: Plan) -> None:
     project = workspace.resolved.project
     creation = Creation(
         project=project.name,

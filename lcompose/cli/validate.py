@@ -17,7 +17,7 @@ from lcompose.workspace import open_workspace
 @shared_options
 @click.option("--allow-missing", is_flag=True, help="Only warn of files and variables that are not here.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     """Say whether the configuration is right, and whether all it needs is here.
 
     All errors are told at once, each with its file, line and column.

@@ -199,10 +199,10 @@ def _feedback_path(config: Configuration) -> Finding | None:
     for name in ("feedback", "transcripts"):
         section = config.value("user_data_collection") or {}
         known = ("user_data_collection", f"{name}_storage") not in config.unknown
-        if isinstance(section, dict) and known and section.get(f"{name}_enabled") is True:
-            if not section.get(f"{name}_storage"):
-                path = ("user_data_collection", f"{name}_storage")
-                return _at(config, path, f"{name} is enabled and has no storage", f"Add {path[1]}.")
+        enabled = isinstance(section, dict) and section.get(f"{name}_enabled") is True
+        if enabled and known and not section.get(f"{name}_storage"):
+            path = ("user_data_collection", f"{name}_storage")
+            return _at(config, path, f"{name} is enabled and has no storage", f"Add {path[1]}.")
     return None
 
 

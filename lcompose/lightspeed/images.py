@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lcompose.settings import Settings
+
 Generation = Literal["0.6", "0.7"]
 
 LCORE = "lightspeed-stack"
@@ -72,6 +74,18 @@ NEWEST_SERVER: dict[Generation, tuple[int, ...]] = {"0.6": (1, 0, 2), "0.7": (1,
 DEFAULT_TAG: dict[Generation, str] = {"0.6": "0.6.2", "0.7": "0.7.1"}
 
 
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images that run, and what is known of them."""
+
+    generation: Generation
+    version: tuple[int, ...]
+    lcore: str
+    server: str
+    lcore_facts: ImageFacts
+    server_facts: ImageFacts
+
+
 def generation_of(image: str, declared: str) -> Generation:
     """The configuration shape that an LCORE image reads: declared, by its tag, or the default."""
     if declared:
@@ -106,6 +120,24 @@ def default_server_image(version: tuple[int, ...]) -> str:
     """The distribution's image for a version of Llama Stack."""
     repository = "docker.io/ogx" if version >= (0, 8) else "docker.io/llamastack"
     return f"{repository}/distribution-starter:{'.'.join(map(str, version))}"
+
+
+def choose_images(settings: Settings) -> Images:
+    """Which images run, and of which generation and version they are."""
+    lcore = settings.services[LCORE].image
+    generation = generation_of(lcore, settings.lightspeed_version)
+    server = settings.services[LLAMA_STACK].image
+    version = server_version(server, settings.ogx_version, generation)
+    lcore = lcore or default_lcore_image(generation)
+    server = server or default_server_image(version)
+    return Images(
+        generation,
+        version,
+        lcore,
+        server,
+        image_facts(lcore, LCORE_IMAGES),
+        image_facts(server, SERVER_IMAGES),
+    )
 
 
 def image_facts(image: str, table: tuple[ImageFacts, ...]) -> ImageFacts:

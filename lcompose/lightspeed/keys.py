@@ -150,9 +150,7 @@ AUTHENTICATION: Record = {
     "skip_for_metrics": Key(flag()),
     "k8s_cluster_api": Key(optional(url())),
     "k8s_ca_cert_path": _FILE,
-    "jwk_config": Key(
-        optional(record({"url": Key(url(), required=True), "jwt_configuration": Key(record(_JWT))}))
-    ),
+    "jwk_config": Key(optional(record({"url": Key(url(), required=True), "jwt_configuration": Key(record(_JWT))}))),
     "api_key_config": Key(optional(record({"api_key": _SECRET}))),
     "rh_identity_config": Key(
         optional(
@@ -339,9 +337,7 @@ LIGHTSPEED: Record = {
     "shields": Key(listing(anything())),
     "observability": Key(record({"otel": Key(mapping(text()))})),
     "compaction": Key(record(COMPACTION)),
-    "approvals": Key(
-        record({"approval_timeout_seconds": Key(positive()), "approval_retention_days": Key(positive())})
-    ),
+    "approvals": Key(record({"approval_timeout_seconds": Key(positive()), "approval_retention_days": Key(positive())})),
     "rlsapi_v1": Key(record(RLSAPI)),
     "deployment_environment": Key(text()),
     "saved_prompts": Key(record(SAVED_PROMPTS)),

@@ -18,8 +18,10 @@ from lcompose.spec.text import EnvRef
 
 # A volume over one of these would hide what the image or the system keeps there.
 SYSTEM_DIRECTORIES = frozenset(
-    "/ /app /app-root /bin /dev /etc /home /lib /opt /opt/app-root /opt/app-root/src /proc /root /run /srv "
-    "/sys /tmp /usr /var /var/lib /var/tmp".split()
+    """
+    / /app /app-root /bin /dev /etc /home /lib /opt /opt/app-root /opt/app-root/src /proc /root /run
+    /srv /sys /tmp /usr /var /var/lib /var/tmp
+    """.split()  # noqa: SIM905  # a list of words reads better
 )
 NO_FILE_HEADERS = frozenset({"kubernetes", "client", "oauth"})
 UNSAFE_DEFAULT = frozenset("$}\n`\"'\\")
@@ -52,9 +54,7 @@ class Lifted:
     finding: Finding
 
 
-def host_files(
-    node: Node, values: Any, kind: Kind, directory: str, image: ImageFacts
-) -> list[HostFile]:
+def host_files(node: Node, values: Any, kind: Kind, directory: str, image: ImageFacts) -> list[HostFile]:
     """Every file that the document names and that is the person's to give."""
     found = []
     for path, leaf, key in roles(node, kind):

@@ -39,4 +39,4 @@ class Address:
 
 
 Text: TypeAlias = "str | EnvRef | ComposeText"
-Tree: TypeAlias = "None | bool | int | float | str | Address | list[Tree] | dict[str, Tree]"
+Tree: TypeAlias = "bool | int | float | str | Address | list[Tree] | dict[str, Tree] | None"

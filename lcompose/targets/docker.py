@@ -6,6 +6,7 @@ from dataclasses import replace
 from posixpath import basename
 from typing import Any
 
+from lcompose.emit import yaml_text
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
 from lcompose.spec.target import TargetFacts
@@ -30,8 +31,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     texts = {derived.name: words.document_text(derived) for derived in project.documents}
     inline = facts.form == "inline"
     services = {
-        service.name: _service(service, facts, place, texts, project, inline=inline)
-        for service in project.services
+        service.name: _service(service, facts, place, texts, project, inline=inline) for service in project.services
     }
     tree: dict[str, Any] = {"name": project.name, "services": services}
     configs = _configs(project, texts) if inline else {}
@@ -40,7 +40,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     if project.volumes:
         tree["volumes"] = {volume: {} for volume in project.volumes}
     beside = () if inline else tuple(Document(d.filename, texts[d.name]) for d in project.documents)
-    return Bundle((Document(COMPOSE_FILE, words.yaml_text(tree, _header(project))), *beside))
+    return Bundle((Document(COMPOSE_FILE, yaml_text(tree, _header(project))), *beside))
 
 
 def _header(project: Project) -> str:
@@ -67,30 +67,44 @@ def _service(
 ) -> dict[str, Any]:
     digest = words.digest_of(service, texts, place)
     environment = {name: words.in_compose(value) for name, value in service.environment}
-    if inline and service.hardening.read_only:
+    copied = inline and not service.hardening.read_only
+    if inline and not copied:
         service, more = _self_writing(service, texts)
         environment |= more
-    tree = words.common(service, digest)
-    if service.log_rotation:
-        options = {"max-size": service.log_rotation.max_size, "max-file": str(service.log_rotation.max_file)}
-        tree["logging"] = {"driver": "json-file", "options": options}
-    if environment:
-        tree["environment"] = environment
-    if service.healthcheck:
-        tree["healthcheck"] = words.healthcheck(service.healthcheck)
-        if facts.engine_version >= START_INTERVAL_SINCE:
-            tree["healthcheck"]["start_interval"] = f"{service.healthcheck.start_interval:g}s"
-    if service.after:
+    optional = {
+        "logging": _logging(service),
+        "environment": environment,
+        "healthcheck": _healthcheck(service, facts),
         # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
-        tree["depends_on"] = {name: {"condition": "service_started"} for name in service.after}
-    if inline and not service.hardening.read_only:
-        configs = [m for m in service.mounts if isinstance(m, DocumentMount)]
-        if configs:
-            tree["configs"] = [{"source": _config_name(m.document), "target": m.target} for m in configs]
-    mounts = _mounts(service, place, project, inline=inline)
-    if mounts:
-        tree["volumes"] = mounts
+        "depends_on": {name: {"condition": "service_started"} for name in service.after},
+        "configs": _used_configs(service) if copied else [],
+        "volumes": _mounts(service, place, project, inline=inline),
+    }
+    return words.common(service, digest) | {name: value for name, value in optional.items() if value}
+
+
+def _logging(service: Service) -> dict[str, Any]:
+    if service.log_rotation is None:
+        return {}
+    options = {"max-size": service.log_rotation.max_size, "max-file": str(service.log_rotation.max_file)}
+    return {"driver": "json-file", "options": options}
+
+
+def _healthcheck(service: Service, facts: TargetFacts) -> dict[str, Any]:
+    if service.healthcheck is None:
+        return {}
+    tree = words.healthcheck(service.healthcheck)
+    if facts.engine_version >= START_INTERVAL_SINCE:
+        tree["start_interval"] = f"{service.healthcheck.start_interval:g}s"
     return tree
+
+
+def _used_configs(service: Service) -> list[dict[str, Any]]:
+    return [
+        {"source": _config_name(mount.document), "target": words.literal(mount.target)}
+        for mount in service.mounts
+        if isinstance(mount, DocumentMount)
+    ]
 
 
 def _mounts(service: Service, place: Place, project: Project, *, inline: bool) -> list[dict[str, Any]]:
@@ -116,7 +130,10 @@ def _self_writing(service: Service, texts: dict[str, str]) -> tuple[Service, dic
     text = words.literal(texts[mount.document])
     words.refuse_long(text, mount.document, LONGEST_VARIABLE)
     path = f"/tmp/{basename(mount.target)}"  # noqa: S108  # a tmpfs of the container's own
-    started = [path if part == mount.target else part for part in (*(service.entrypoint or service.own_entrypoint), *service.command)]
+    started = [
+        path if part == mount.target else part
+        for part in (*(service.entrypoint or service.own_entrypoint), *service.command)
+    ]
     moved = replace(
         service,
         entrypoint=("python3", "-c", WRITE_AND_START),

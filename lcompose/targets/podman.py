@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
@@ -34,7 +35,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
         tree["volumes"] = {volume: {} for volume in project.volumes}
     head = words.header(project, TITLE, f"Start: podman-compose -f {COMPOSE_FILE} up --detach")
     documents = (
-        Document(COMPOSE_FILE, words.yaml_text(tree, head)),
+        Document(COMPOSE_FILE, yaml_text(tree, head)),
         *(Document(derived.filename, texts[derived.name]) for derived in project.documents),
     )
     return Bundle(documents, _report(project), _inherited(project) if facts.form == "run" else ())

@@ -1,0 +1,129 @@
+"""The services of a stack: how each is started, watched and asked whether it is ready."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from lcompose.lightspeed import derive, wiring
+from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration
+from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, Images, server_facts
+from lcompose.settings import Settings
+from lcompose.spec.project import AcceleratorRequest, Healthcheck, Mount, Port, Probe, Service, VolumeMount
+from lcompose.spec.text import EnvRef, Text
+from lcompose.vendors import Vendor
+
+ANY_TOKEN = "lcompose"  # noqa: S105  # a module that takes any token gets this one
+# Plain lines for log collection. And without one of OTEL_SDK_DISABLED and OTEL_ANONYMIZATION_SECRET
+# every query ends in an error 500, while readiness stays healthy.
+LCORE_ENVIRONMENT = (("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), ("OTEL_SDK_DISABLED", "true"))
+
+
+def server_directory(images: Images) -> str:
+    """Where Llama Stack keeps its own files; named, so that it never migrates older ones."""
+    facts = images.server_facts
+    return f"{facts.owned}/ogx" if facts.owned else f"{facts.home}/.ogx/data"
+
+
+def lcore_service(config: Configuration, images: Images, document: Any, mounts: tuple[Mount, ...]) -> Service:
+    port = config.value("service", "port")
+    port = port if isinstance(port, int) else DEFAULT_LCORE_PORT
+    scheme = _scheme(tls=derive.lcore_has_tls(config))
+    # This module asks for a token on probes too, and takes any.
+    bearer = ANY_TOKEN if config.value("authentication", "module") == "noop-with-token" else ""
+    ours = derive.server_is_ours(config)
+    return Service(
+        name=LCORE,
+        image=images.lcore,
+        own_entrypoint=images.lcore_facts.entrypoint,
+        command=("-c", f"{images.lcore_facts.workdir}/{derive.LIGHTSPEED_FILE}"),
+        environment=(*LCORE_ENVIRONMENT, *_references(document)),
+        mounts=mounts,
+        ports=(Port("127.0.0.1", port, port),),
+        healthcheck=_healthcheck(Probe(port, "/liveness", scheme, bearer=bearer)),
+        probe=Probe(
+            port,
+            "/readiness",
+            scheme,
+            field="overall_status",
+            expected="healthy",
+            bearer=bearer,
+        ),
+        after=(LLAMA_STACK,) if ours else (),
+    )
+
+
+def server_service(
+    config: Configuration, images: Images, document: Any, mounts: tuple[Mount, ...], *, gpu: bool
+) -> Service:
+    """Our own Llama Stack, reading ``document``."""
+    facts = server_facts(images.version)
+    port = derive.server_port(config)
+    scheme = _scheme(tls=derive.server_has_tls(config))
+    probe = Probe(port, "/v1/health", scheme)
+    return Service(
+        name=LLAMA_STACK,
+        image=images.server,
+        entrypoint=facts.program[:1],
+        command=(
+            *facts.program[1:],
+            *derive.insecure_option(config),
+            f"{images.server_facts.workdir}/{derive.RUN_FILE}",
+        ),
+        environment=(
+            (facts.directory_variable, server_directory(images)),
+            (facts.port_variable, str(port)),
+            *_references(document),
+        ),
+        mounts=mounts,
+        ports=(Port("127.0.0.1", port, port),),
+        healthcheck=_healthcheck(probe),
+        probe=probe,
+        after=(INFERENCE,) if gpu else (),
+    )
+
+
+def inference_service(settings: Settings, gpu: Vendor) -> Service:
+    """vLLM on a vendor's GPUs, serving the model of the settings."""
+    port = derive.INFERENCE_PORT
+    return Service(
+        name=INFERENCE,
+        image=gpu.inference_image,
+        entrypoint=("vllm", "serve"),
+        command=(settings.model, "--port", str(port), "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+        environment=(("HF_TOKEN", EnvRef("HF_TOKEN")), *gpu.environment),
+        mounts=(
+            VolumeMount("inference-models", "/root/.cache/huggingface"),
+            VolumeMount("inference-compiled", "/root/.cache/vllm"),
+        ),
+        ports=(Port("127.0.0.1", port, port),),
+        # A model is downloaded and loaded before the port opens.
+        healthcheck=replace(_healthcheck(Probe(port, "/health")), start_period=1800, start_interval=5),
+        probe=Probe(port, "/health"),
+        accelerator=AcceleratorRequest(gpu.gpu),
+        shm_size=gpu.shm_size,
+    )
+
+
+def _scheme(*, tls: bool) -> Literal["http", "https"]:
+    return "https" if tls else "http"
+
+
+def _references(tree: Any) -> tuple[tuple[str, Text], ...]:
+    return tuple((variable.name, variable) for variable in wiring.variables(tree))
+
+
+def _healthcheck(probe: Probe) -> Healthcheck:
+    """A check with the Python that is in every image of ours: no curl, and no proxy is asked."""
+    header = f",headers={{'Authorization':'Bearer {probe.bearer}'}}" if probe.bearer else ""
+    connection = "HTTPConnection('127.0.0.1'"
+    extra = ""
+    if probe.scheme == "https":
+        connection = "HTTPSConnection('127.0.0.1'"
+        extra = ",context=__import__('ssl')._create_unverified_context()"
+    code = (
+        f"import http.client as h;c=h.{connection},{probe.port},timeout=4{extra});"
+        f"c.request('GET','{probe.path}'{header});r=c.getresponse();"
+        "print(r.status,r.read(300));raise SystemExit(r.status!=200)"
+    )
+    return Healthcheck(("CMD", "python3", "-c", code))
