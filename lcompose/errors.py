@@ -72,7 +72,7 @@ class ConfigError(LcomposeError):
     exit_code = 2
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings = tuple(findings)
+        self.findings = tuple(sorted(findings, key=lambda found: found.where))
         errors = [found for found in self.findings if found.severity == "error"]
         count = len(errors)
         super().__init__(what=f"{count} {'error' if count == 1 else 'errors'} in the configuration")

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 from lcompose import logs
 from lcompose.engines import Creation, Engine
+from lcompose.host import end_running
 from lcompose.observe import snapshot
 from lcompose.spec.events import Event
 from lcompose.spec.run import Container, Observed, Plan, Step
@@ -54,9 +55,14 @@ def _stage(stage: tuple[Step, ...], context: Context, observed: Observed) -> Ite
 
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(do_all)
-        while (event := told.get()) is not None:
-            yield event
-        work.result()
+        try:
+            while (event := told.get()) is not None:
+                yield event
+            work.result()
+        except BaseException:
+            # Interrupted: what still runs would keep the pool, and so the person, waiting.
+            end_running()
+            raise
 
 
 Tell = Callable[[Event], None]

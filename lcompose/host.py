@@ -13,6 +13,10 @@ from lcompose.errors import EngineError, MachineError, UsageError
 
 MAX_FILE = 1024 * 1024 + 1
 
+# Programs that run now: whoever is interrupted ends them, since each has a session of its own
+# and no Ctrl-C reaches it.
+_RUNNING: set[int] = set()
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -91,6 +95,7 @@ def run(
     import subprocess
 
     child = _started(argv, env)
+    _RUNNING.add(child.pid)
     printed = _Collector(child, on_line)
     try:
         code = child.wait(timeout=timeout)
@@ -101,6 +106,7 @@ def run(
         if child.poll() is None:
             _kill_group(child.pid)
             child.wait()
+        _RUNNING.discard(child.pid)
         out, err = printed.finish()
     return Finished(code, out, err)
 
@@ -111,6 +117,7 @@ def lines(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[str]:
     Raises: MachineError when it is not there.
     """
     child = _started(argv, env, merged=True)
+    _RUNNING.add(child.pid)
     assert child.stdout is not None
     try:
         for line in child.stdout:
@@ -119,7 +126,14 @@ def lines(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[str]:
         if child.poll() is None:
             _kill_group(child.pid)
         child.wait()
+        _RUNNING.discard(child.pid)
         child.stdout.close()
+
+
+def end_running() -> None:
+    """Ends every program that was started here and still runs."""
+    for pid in tuple(_RUNNING):
+        _kill_group(pid)
 
 
 def _started(argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool = False) -> Any:

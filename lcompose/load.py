@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,13 +17,28 @@ from lcompose.errors import ConfigError, Finding, Position
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000
 MAX_DEPTH = 64
-# Block nesting needs at least one column a level.
-DEEP_INDENT = re.compile(rf"^[ ?-]{{{MAX_DEPTH},}}", re.MULTILINE)
+# PyYAML reads 1:1:1:… as a number to base 60, in quadratic time.
+MAX_NUMBER = 100
+
+# What YAML does not allow, and what no variable, path or container takes.
+NOT_YAML = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_PASSED_ON = re.compile(r"[\0\ud800-\udfff]")
 
 Path: TypeAlias = tuple[str | int, ...]
-Value: TypeAlias = "None | bool | int | float | str | date | list[Node] | dict[str, Node]"
+Value: TypeAlias = "bool | int | float | str | date | list[Node] | dict[str, Node] | None"
 
-MERGE_TAG = "tag:yaml.org,2002:merge"
+STANDARD = "tag:yaml.org,2002:"
+MERGE_TAG = f"{STANDARD}merge"
+TEXT_TAG = f"{STANDARD}str"
+COLLECTION_TAGS = frozenset({f"{STANDARD}map", f"{STANDARD}seq"})
+SCALAR_TAGS = {
+    TEXT_TAG: "text",
+    f"{STANDARD}null": "null",
+    f"{STANDARD}bool": "true or false",
+    f"{STANDARD}int": "whole number",
+    f"{STANDARD}float": "number",
+    f"{STANDARD}timestamp": "date",
+}
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -39,21 +56,18 @@ def parse(data: bytes, name: str) -> Node:
 
     Raises: ConfigError with everything that is wrong with the text.
     """
-    text = _decode(data, name)
-    loader = Loader(text)
+    places = _Places(name, _decode(data, name))
+    _refuse_foreign_characters(places)
     try:
-        _refuse_deep_nesting(text, name)
-        root = loader.get_single_node()
-        if root is None:
-            return Node(None, Position(name, 1, 1))
-        return _Builder(loader, name).finish(root)
+        _refuse_deep_nesting(places)
+        loader = Loader(places.text)
+        try:
+            root = loader.get_single_node()
+            return _Builder(loader, places).finish(root) if root else Node(None, places.at(0))
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_finding(error, name, text)]) from error
-    except (yaml.YAMLError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError([_finding(name, f"not readable as YAML: {first}")]) from error
-    finally:
-        loader.dispose()
+        raise ConfigError([_syntax_finding(error, places)]) from error
 
 
 def plain(node: Node) -> Any:
@@ -115,57 +129,77 @@ def _child(node: Node, step: str | int) -> Node | None:
     return None
 
 
+class _Places:
+    """Where things stand in a text, in the lines that an editor shows: YAML knows more line ends."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.starts = [0, *(found.end() for found in re.finditer(r"\r\n|\r|\n", text))]
+
+    def at(self, index: int) -> Position:
+        line = bisect_right(self.starts, index)
+        return Position(self.name, line, index - self.starts[line - 1] + 1)
+
+    def indentation(self, where: Position) -> str:
+        rest = self.text[self.starts[where.line - 1] :]
+        return rest[: len(rest) - len(rest.lstrip(" \t"))]
+
+
 def _decode(data: bytes, name: str) -> str:
     if len(data) > MAX_BYTES:
         fix = "Is this the right file? A configuration of that size is surely a mistake."
-        size = f"{len(data):,} bytes, and at most {MAX_BYTES:,} are read"
-        raise ConfigError([_finding(name, f"the file has {size}", fix)])
+        raise ConfigError([Finding(Position(name), "", f"the file has more than {MAX_BYTES:,} bytes", fix)])
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        where = Position(name, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        before = data[: error.start].decode()
+        where = _Places(name, before).at(len(before))
         fix = "Save the file as UTF-8."
         raise ConfigError([Finding(where, "", "this is not UTF-8 text", fix)]) from error
 
 
-def _refuse_deep_nesting(text: str, name: str) -> None:
-    """Stops before the recursive composer does: it would exhaust the stack on ``[[[[…``."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH and not DEEP_INDENT.search(text):
-        return
+def _refuse_foreign_characters(places: _Places) -> None:
+    found = NOT_YAML.search(places.text)
+    if found:
+        what = f"the character U+{ord(found[0]):04X} may not stand in YAML"
+        fix = "Remove it, or check that this is the right file."
+        raise ConfigError([Finding(places.at(found.start()), "", what, fix)])
+
+
+def _refuse_deep_nesting(places: _Places) -> None:
+    """Stops before the recursive composer does: on ``[[[[…`` it brings down the interpreter."""
     depth = 0
-    for event in yaml.parse(text, Loader=Loader):
+    events: Iterator[Any] = yaml.parse(places.text, Loader=Loader)
+    for event in events:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            mark = event.start_mark
-            where = Position(name, mark.line + 1, mark.column + 1)
-            what = f"more than {MAX_DEPTH} levels of nesting"
-            raise ConfigError([Finding(where, "", what, "Flatten the structure here.")])
+            raise ConfigError([_too_deep(places.at(event.start_mark.index))])
 
 
-def _syntax_finding(error: yaml.MarkedYAMLError, name: str, text: str) -> Finding:
+def _too_deep(where: Position) -> Finding:
+    return Finding(where, "", f"more than {MAX_DEPTH} levels of nesting", "Flatten the structure here.")
+
+
+def _syntax_finding(error: yaml.MarkedYAMLError, places: _Places) -> Finding:
     mark = error.problem_mark or error.context_mark
-    where = Position(name, mark.line + 1, mark.column + 1) if mark else Position(name)
-    what = error.problem or error.context or "not readable as YAML"
-    line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
-    if "\t" in line[: len(line) - len(line.lstrip())] or "\\t" in what:
+    where = places.at(mark.index) if mark else Position(places.name)
+    what = error.problem or error.context or "broken"
+    if mark and "\t" in places.indentation(where):
         return Finding(where, "", "a tab is used for indentation", "YAML indents with spaces only.")
     fix = "Check the indentation, quotes and colons on this line and the one before it."
     return Finding(where, "", f"not readable as YAML: {what}", fix)
 
 
-def _finding(name: str, what: str, fix: str = "") -> Finding:
-    return Finding(Position(name), "", what, fix or "Check that this is the right file.")
-
-
 class _Builder:
     """Turns PyYAML's nodes into ours, and collects what is wrong on the way."""
 
-    def __init__(self, loader: Any, name: str) -> None:
+    def __init__(self, loader: Any, places: _Places) -> None:
         self.loader = loader
-        self.name = name
-        self.findings: list[Finding] = []
+        self.places = places
+        self.findings: dict[Finding, None] = {}
         self.count = 0
         self.open: set[int] = set()
 
@@ -176,13 +210,17 @@ class _Builder:
         return node
 
     def where(self, node: Any) -> Position:
-        return Position(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
+        return self.places.at(node.start_mark.index)
+
+    def report(self, node: Any, what: str, fix: str, path: str = "") -> None:
+        # A dict: an alias to something wrong says it once, however often it is used.
+        self.findings[Finding(self.where(node), path, what, fix)] = None
 
     def build(self, node: Any) -> Node:
         self.count += 1
         if self.count > MAX_NODES:
-            what = f"aliases expand to more than {MAX_NODES:,} values"
-            fix = "Write the values out, or use fewer nested aliases."
+            what = f"more than {MAX_NODES:,} values, counted as often as an alias repeats them"
+            fix = "Use fewer nested aliases, or check that this is the right file."
             raise ConfigError([Finding(self.where(node), "", what, fix)])
         if isinstance(node, yaml.ScalarNode):
             return Node(self.scalar(node), self.where(node))
@@ -192,6 +230,10 @@ class _Builder:
         if id(node) in self.open:
             fix = "An alias may not stand inside what it refers to."
             raise ConfigError([Finding(self.where(node), "", "a value contains itself", fix)])
+        if len(self.open) == MAX_DEPTH:
+            raise ConfigError([_too_deep(self.where(node))])
+        if node.tag not in COLLECTION_TAGS:
+            self.report(node, *_unknown_tag(node.tag))
         self.open.add(id(node))
         built = self.mapping(node) if isinstance(node, yaml.MappingNode) else self.sequence(node)
         self.open.discard(id(node))
@@ -205,14 +247,15 @@ class _Builder:
         own: dict[str, Node] = {}
         keys: dict[str, Position] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == MERGE_TAG:
-                merged = self.merge_key(value_node) | merged
-                continue
             key = self.key(key_node)
-            if key in own:
-                self.duplicate(key_node, key, keys[key])
+            if key in keys:
+                what = f"the key {key!r} is here twice; the first is in line {keys[key].line}"
+                self.report(key_node, what, "Remove one of the two.", key)
             keys[key] = self.where(key_node)
-            own[key] = self.build(value_node)
+            if key_node.tag == MERGE_TAG:
+                merged = self.merge_key(value_node)
+            else:
+                own[key] = self.build(value_node)
         return Node({**merged, **own}, self.where(node), keys)
 
     def merge_key(self, node: Any) -> dict[str, Node]:
@@ -224,25 +267,40 @@ class _Builder:
             if isinstance(built.value, dict):
                 result = {**built.value, **result}
             else:
-                what = "<< needs a mapping"
-                self.findings.append(Finding(built.where, "", what, "Refer to a mapping here."))
+                self.report(source, "<< needs a mapping", "Refer to a mapping here.")
         return result
 
     def key(self, node: Any) -> str:
-        if isinstance(node, yaml.ScalarNode):
-            return str(node.value)
-        fix = "Use plain text as the key."
-        self.findings.append(Finding(self.where(node), "", "a key must be plain text", fix))
-        return ""
-
-    def duplicate(self, node: Any, key: str, first: Position) -> None:
-        what = f"the key {key!r} is here twice; the first is in line {first.line}"
-        self.findings.append(Finding(self.where(node), key, what, "Remove one of the two."))
+        if not isinstance(node, yaml.ScalarNode):
+            self.report(node, "a key must be plain text", "Use plain text as the key.")
+            return ""
+        wrong = _wrong_scalar(node.tag, node.value) if node.tag != MERGE_TAG else None
+        if wrong:
+            self.report(node, *wrong)
+        return str(node.value)
 
     def scalar(self, node: Any) -> Any:
-        try:
-            return self.loader.construct_object(node)
-        except (yaml.YAMLError, ValueError, OverflowError) as error:
-            text = getattr(error, "problem", None) or str(error)
-            self.findings.append(Finding(self.where(node), "", str(text), "Quote this value."))
-            return None
+        wrong = _wrong_scalar(node.tag, node.value)
+        if not wrong:
+            try:
+                return self.loader.construct_object(node)
+            # PyYAML's own constructors let all of these through.
+            except (yaml.YAMLError, ValueError, OverflowError, KeyError, IndexError, AttributeError):
+                wrong = (f"this is not a valid {SCALAR_TAGS[node.tag]}", "Quote this value.")
+        self.report(node, *wrong)
+        return None
+
+
+def _wrong_scalar(tag: str, value: str) -> tuple[str, str] | None:
+    if tag not in SCALAR_TAGS:
+        return _unknown_tag(tag)
+    if tag != TEXT_TAG and len(value) > MAX_NUMBER:
+        return f"this is too long for a {SCALAR_TAGS[tag]}", "Quote this value."
+    if NOT_PASSED_ON.search(value):
+        return "a NUL character cannot be passed on", "Remove it."
+    return None
+
+
+def _unknown_tag(tag: str) -> tuple[str, str]:
+    shown = tag.replace(STANDARD, "!!")
+    return f"the tag {shown} is not known", "Quote this value." if shown == "!!value" else "Remove the tag."

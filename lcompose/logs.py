@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lcompose.bundle import write_private
 from lcompose.engines import Engine
+from lcompose.host import end_running
 from lcompose.spec.run import Container
 from lcompose.spec.secrets import Secrets
 
@@ -48,12 +49,15 @@ def followed(engine: Engine, containers: Iterable[Container], tail: int | None) 
     for thread in threads:
         thread.start()
     running = len(threads)
-    while running:
-        line = queue.get()
-        if line is None:
-            running -= 1
-        else:
-            yield line
+    try:
+        while running:
+            line = queue.get()
+            if line is None:
+                running -= 1
+            else:
+                yield line
+    finally:
+        end_running()
 
 
 def keep(engine: Engine, container: Container, directory: Path, secrets: Secrets) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
+Path: TypeAlias = tuple[str, ...]
 Rule: TypeAlias = Callable[[Any, Any], Any]
 
 
@@ -34,12 +34,11 @@ def _append(old: Any, new: Any) -> Any:
     return [*(old or []), *(item for item in new if item not in (old or []))]
 
 
-# The first pattern that fits a dotted path decides; mappings merge key by key before that.
-RULES: tuple[tuple[str, Rule], ...] = (
-    ("services.*.volumes", _append),
-    ("services.*.tmpfs", _append),
-    ("*", _replace),
-)
+# Lists that grow; everything else is replaced. Mappings merge key by key before that.
+RULES: Mapping[Path, Rule] = {
+    ("services", "*", "volumes"): _append,
+    ("services", "*", "tmpfs"): _append,
+}
 
 
 def merge(layers: Sequence[Layer]) -> Merged:
@@ -47,24 +46,29 @@ def merge(layers: Sequence[Layer]) -> Merged:
     tree: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for layer in layers:
-        tree = _merge_into(tree, layer.tree, "", layer.name, origin)
+        tree = _merge_into(tree, layer.tree, (), layer.name, origin)
     return Merged(tree, origin)
 
 
 def _merge_into(
-    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str, layer: str, origin: dict[str, str]
+    old: Mapping[str, Any], new: Mapping[str, Any], path: Path, layer: str, origin: dict[str, str]
 ) -> dict[str, Any]:
     result = dict(old)
     for key, value in new.items():
-        path = f"{prefix}.{key}" if prefix else key
+        below = (*path, key)
         if isinstance(value, Mapping):
-            below = result.get(key)
-            result[key] = _merge_into(below if isinstance(below, Mapping) else {}, value, path, layer, origin)
+            held = result.get(key)
+            inner = held if isinstance(held, Mapping) else {}
+            result[key] = _merge_into(inner, value, below, layer, origin)
             continue
-        result[key] = _rule(path)(result.get(key), value)
-        origin[path] = layer
+        result[key] = _rule(below)(result.get(key), value)
+        origin[".".join(below)] = layer
     return result
 
 
-def _rule(path: str) -> Rule:
-    return next(rule for pattern, rule in RULES if fnmatchcase(path, pattern))
+def _rule(path: Path) -> Rule:
+    return next((rule for pattern, rule in RULES.items() if _fits(pattern, path)), _replace)
+
+
+def _fits(pattern: Path, path: Path) -> bool:
+    return len(pattern) == len(path) and all(one in ("*", step) for one, step in zip(pattern, path, strict=True))

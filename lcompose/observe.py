@@ -11,6 +11,7 @@ from lcompose.engines import Engine
 from lcompose.errors import LcomposeError
 from lcompose.spec.project import Probe
 from lcompose.spec.run import Answer, Container, Observed
+from lcompose.spec.secrets import Secrets
 
 ASK_TIMEOUT = 3.0
 MOST_READ = 64 * 1024
@@ -28,6 +29,14 @@ class Way:
 def snapshot(engine: Engine, project: str) -> Observed:
     """The project as it is now."""
     return Observed(engine.containers(project))
+
+
+def secrets_of(engine: Engine, observed: Observed) -> Secrets:
+    """What must not be shown of a project's logs, known without any configuration."""
+    values: dict[str, str] = {}
+    for container in observed.containers:
+        values |= engine.environment(container.id)
+    return Secrets(values)
 
 
 def ask(engine: Engine, probe: Probe, container: Container) -> Answer:

@@ -5,6 +5,7 @@ images -> derived documents -> files and volumes -> variables -> services -> har
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from posixpath import normpath
@@ -34,6 +35,7 @@ from lcompose.spec.project import (
     Service,
     VolumeMount,
 )
+from lcompose.spec.secrets import SECRET_NAME
 from lcompose.spec.text import ComposeText, EnvRef, Text
 
 
@@ -270,8 +272,27 @@ def _environment(service: Service, own: ServiceSettings) -> tuple[tuple[str, Tex
         variable, form = _LOG_LEVELS[service.name]
         merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())
     for name, value in own.env:
-        merged[name] = EnvRef(name, required=True) if value is None else ComposeText(value)
+        merged[name] = _own_value(service.name, name, value)
     return tuple(merged.items())
+
+
+SAME_NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:[?-][^}]*)?\}")
+
+
+def _own_value(service: str, name: str, value: str | None) -> Text:
+    """A person's variable: passed on by name where that is meant, else in Compose's words.
+
+    Raises: UsageError for a secret in clear.
+    """
+    match = SAME_NAME.fullmatch(value or "")
+    if value is None or (match and match[1] == name):
+        rest = (match[2] or ":?") if match else ":?"
+        return EnvRef(name, rest[2:] if rest[1] == "-" else "", required=rest[1] == "?")
+    if SECRET_NAME.search(name) and value and "$" not in value:
+        what = f"{name} looks like a secret, and stands in the settings in clear"
+        fix = f"Write '{name}:' without a value, and set the variable in your environment or .env."
+        raise UsageError(what, f"services.{service}.env.{name}", fix)
+    return ComposeText(value)
 
 
 def _own_volume(text: str, request: Request) -> Mount:

@@ -132,13 +132,14 @@ def check(
         return Checked(SchemaValidator(_core(kind, generation)).validate_python(value), ())
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-    found = {}
+    found: dict[Path, Finding] = {}
     for problem in problems:
         path, finding = _finding(node, kind, generation, problem)
         if not any(path[: len(unknown)] == unknown for unknown in skip):
-            # A union reports each of its choices; one finding a place is enough.
             found.setdefault(path, finding)
-    return Checked(None, tuple(found.values()))
+    # A union reports each of its choices; the one that came deepest says most.
+    above = {path[:depth] for path in found for depth in range(len(path))}
+    return Checked(None, tuple(finding for path, finding in found.items() if path not in above))
 
 
 def roles(node: Node, kind: Kind, path: Path = ()) -> Iterator[tuple[Path, Node, Key]]:
@@ -174,7 +175,12 @@ def _keyed(node: Node, kind: Kind, path: Path) -> Iterator[tuple[Path, Node, Key
 
 
 def _inner(kind: Kind) -> Kind:
-    return _inner(kind["schema"]) if kind["type"] == "nullable" else kind
+    """What a kind says of a mapping or a list: null and the other choices of a union left out."""
+    if kind["type"] == "nullable":
+        return _inner(kind["schema"])
+    if kind["type"] == "union":
+        return next((one for one in kind["choices"] if one["type"] == "record"), kind)
+    return kind
 
 
 def _core(kind: Kind, generation: str) -> dict[str, Any]:
@@ -227,21 +233,29 @@ def _finding(node: Node, kind: Kind, generation: str, problem: Any) -> tuple[Pat
 
 
 def _held(node: Node | None) -> str:
-    kinds = {dict: "a mapping", list: "a list", type(None): "nothing"}
     if node is None:
         return "Correct this value."
     # The value itself is not repeated: it may be a secret.
-    return f"Here stands {kinds.get(type(node.value), 'a ' + type(node.value).__name__)}; correct it."
+    return f"Here stands {_WORDS.get(type(node.value), 'a date')}; correct it."
+
+
+_WORDS: Mapping[type, str] = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    type(None): "nothing",
+}
 
 
 def _existing(node: Node, loc: tuple[Any, ...]) -> Path:
     """The part of an error's location that is in the document; unions add steps that are not."""
     path: Path = ()
     for step in loc:
-        found = lookup(node, (*path, step))
-        if found is None:
-            break
-        path = (*path, step)
+        if lookup(node, (*path, step)) is not None:
+            path = (*path, step)
     return path
 
 

@@ -196,16 +196,18 @@ def checked_layer(name: str, node: Node, keys: Record) -> Layer:
 
 
 def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer in which ``container:`` is spelled as what it means: the server's own section."""
-    result = {key: value for key, value in tree.items() if key not in ("container", "version", "local")}
+    """A layer in which ``container:`` is spelled as what it means: the server's own section.
+
+    Where a layer says both, the longer spelling wins.
+    """
+    rest = {key: value for key, value in tree.items() if key not in ("container", "version", "local")}
     container = dict(tree.get("container") or {})
+    meant: dict[str, Any] = {}
     if "runtime" in container:
-        result.setdefault("engine", container.pop("runtime"))
+        meant["engine"] = container.pop("runtime")
     if container:
-        services = dict(result.get("services") or {})
-        services["llama-stack"] = {**container, **(services.get("llama-stack") or {})}
-        result["services"] = services
-    return result
+        meant["services"] = {"llama-stack": container}
+    return merge([Layer("", meant), Layer("", rest)]).tree
 
 
 def layer_from_env(env: Mapping[str, str]) -> Layer:

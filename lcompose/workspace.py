@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from lcompose import host
-from lcompose.errors import ConfigError, Finding, UsageError
-from lcompose.lightspeed.config import embedded_settings
+from lcompose.errors import ConfigError, Finding, Position, UsageError
+from lcompose.lightspeed.config import configuration, embedded_settings, findings
+from lcompose.lightspeed.images import choose_images
 from lcompose.load import Node, lookup, parse
 from lcompose.merge import Layer
 from lcompose.profiles import profile_layers
@@ -38,6 +39,9 @@ SETTINGS_FILE = "lcompose.yaml"
 BASELINE = "baseline-run.yaml"
 NO_CONFIG = "Go to the folder that has one, or name it with -c. To try lcompose: make demo, or compose-examples/."
 T = TypeVar("T")
+# They stand for files that could not be read, until that is told.
+EMPTY = Node(None, Position(CONFIG_FILE))
+MINIMAL_RUN = Node({"providers": Node({}, Position(RUN_FILE))}, Position(RUN_FILE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +132,16 @@ def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: b
     name = project_name(options, env)
     directory = directory_of(options)
     collected = _Findings()
-    path, node = collected.get(lambda: read_config(options, env, directory))
-    own = collected.get(lambda: _settings_file(directory))
-    settings = collected.get(lambda: _settings(options, env, directory, node, own))
-    collected.stop_on_errors()
+    path, node = collected.get(lambda: read_config(options, env, directory), (directory / CONFIG_FILE, EMPTY))
+    own = collected.get(lambda: _settings_file(directory), Layer(SETTINGS_FILE, {}))
+    settings = collected.get(lambda: _settings(options, env, directory, node, own), resolve_settings([]))
     env = {**_dotenv(directory), **env}
-    run_path, run = collected.get(lambda: read_run_config(options, directory, path, node))
+    run_path, run = collected.get(lambda: read_run_config(options, directory, path, node), (path, MINIMAL_RUN))
+    if collected.found and node is not EMPTY:
+        # Something cannot be read; what can be is checked all the same, so that one run tells all.
+        images = choose_images(settings)
+        homes = (images.lcore_facts.home, images.server_facts.home)
+        collected.found += findings(configuration(node, run, images.generation, images.version, env, homes))
     collected.stop_on_errors()
     request = Request(name, settings, node, run, str(path.parent), str(run_path.parent), env, env.get("HOME", "/"))
     resolved = resolve(request)
@@ -148,12 +156,13 @@ class _Findings:
     def __init__(self) -> None:
         self.found: list[Finding] = []
 
-    def get(self, read: Callable[[], T]) -> T:
+    def get(self, read: Callable[[], T], otherwise: T) -> T:
+        """What is read, or a stand-in when that fails; ``stop_on_errors`` comes before any real use."""
         try:
             return read()
         except ConfigError as error:
             self.found.extend(error.findings)
-            return None  # type: ignore[return-value]  # stop_on_errors comes before any use
+            return otherwise
 
     def stop_on_errors(self) -> None:
         if self.found:
@@ -206,12 +215,10 @@ def _settings_file(directory: Path) -> Layer:
 
 
 def _settings(options: Options, env: Mapping[str, str], directory: Path, node: Node, own: Layer) -> Settings:
-    embedded = Layer(CONFIG_FILE, {})
-    if node is not None:
-        embedded = checked_layer(CONFIG_FILE, embedded_settings(node), EMBEDDED)
+    embedded = checked_layer(CONFIG_FILE, embedded_settings(node), EMBEDDED)
     from_env = layer_from_env(env)
     from_options = layer_from_options(options.sets, _as_settings(options))
-    above = [embedded, own or Layer(SETTINGS_FILE, {}), from_env, from_options]
+    above = [embedded, own, from_env, from_options]
     names = options.profiles or _listed(env.get("LCOMPOSE_PROFILE", "")) or _profiles(above)
     return resolve_settings([*profile_layers(names, directory), *above, _chosen(names)])
 

@@ -13,9 +13,8 @@ from lcompose.console import Console
 from lcompose.engines import Engine
 from lcompose.engines.select import holding
 from lcompose.execute import Context, execute
-from lcompose.observe import snapshot
+from lcompose.observe import secrets_of, snapshot
 from lcompose.plan import plan_down
-from lcompose.spec.secrets import Secrets
 from lcompose.workspace import project_name, wanted_engine
 
 
@@ -45,7 +44,7 @@ def take_down(console: Console, engine: Engine, name: str, env: Mapping[str, str
     with files.locked(place, name):
         observed = snapshot(engine, name)
         plan = plan_down(observed, engine.networks(name), engine.volumes(name) if volumes else ())
-        secrets = Secrets(env)
+        secrets = secrets_of(engine, observed)
         for event in execute(plan, Context(engine, name, place / "logs", secrets)):
             console.event(event)
     if console.as_json:

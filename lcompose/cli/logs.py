@@ -13,9 +13,8 @@ from lcompose.cli.options import console_of, environment, options_of, shared_opt
 from lcompose.console import Console
 from lcompose.engines.select import holding
 from lcompose.errors import UsageError
-from lcompose.observe import snapshot
+from lcompose.observe import secrets_of, snapshot
 from lcompose.schema import suggestion
-from lcompose.spec.secrets import Secrets
 from lcompose.workspace import project_name, wanted_engine
 
 
@@ -33,10 +32,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = options_of(ctx, given)
     console = console_of(options)
     env = environment()
-    console.redact = Secrets(env).redact
     name = project_name(options, env)
     engine = holding(name, wanted_engine(options, env), env)
     observed = snapshot(engine, name)
+    console.redact = secrets_of(engine, observed).redact
     chosen = [one for one in observed.containers if not given["services"] or one.service in given["services"]]
     directory = files.project_directory(env, engine.endpoint(), name) / "logs"
     _refuse_unknown(given["services"], {one.service for one in observed.containers}, directory)

@@ -48,6 +48,9 @@ class Engine(Protocol):
     def containers(self, project: str) -> tuple[Container, ...]:
         """The project's containers, running or not."""
 
+    def environment(self, container: str) -> dict[str, str]:
+        """The variables of a container: what is secret in its log is known from them."""
+
     def start(self, container: str) -> None:
         """Starts a container."""
 

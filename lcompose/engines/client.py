@@ -73,13 +73,19 @@ class Client:
         found = json.loads(finished.out or "[]")
         return tuple(sorted((self._container(one) for one in found), key=lambda one: one.name))
 
+    def environment(self, container: str) -> dict[str, str]:
+        """See Engine."""
+        finished = self._try("container", "inspect", "--format", "{{json .Config.Env}}", container)
+        pairs = json.loads(finished.out or "[]") or []
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
     def start(self, container: str) -> None:
         """See Engine."""
         self._do("start", container)
 
     def stop(self, container: str, grace: int) -> None:
         """See Engine."""
-        self._do("stop", "--time", str(grace), container, timeout=grace + QUICK)
+        self._do("stop", "-t", str(grace), container, timeout=grace + QUICK)
 
     def remove(self, containers: Sequence[str]) -> None:
         """See Engine."""

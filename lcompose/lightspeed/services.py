@@ -26,6 +26,7 @@ def server_directory(images: Images) -> str:
 
 
 def lcore_service(config: Configuration, images: Images, document: Any, mounts: tuple[Mount, ...]) -> Service:
+    """Lightspeed Core, reading ``document``."""
     port = config.value("service", "port")
     port = port if isinstance(port, int) else DEFAULT_LCORE_PORT
     scheme = _scheme(tls=derive.lcore_has_tls(config))
