@@ -119,7 +119,8 @@ def missing_variables(config: Configuration, env: Mapping[str, str]) -> list[Fin
 
 
 def _missing(node: Node, reference: Reference) -> Finding:
-    where = locate(node, reference.path)
+    held = lookup(node, reference.path)
+    where = held.where if held else locate(node, reference.path)
     fix = f"Run: export {reference.name}=…   or write it to .env"
     return Finding(where, dotted(reference.path), f"the variable {reference.name} is not set", fix)
 

@@ -27,11 +27,15 @@ GUARDED_MODULES = ("k8s", "jwk-token", "api-key-token", "rh-identity", "trusted-
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change of a document: what stands at the path from now on, and why. None removes it."""
+    """One change of a document: what stands at the path from now on, and why. None removes it.
+
+    What a ``secret`` one replaces is never told.
+    """
 
     path: Path
     value: Any
     reason: str
+    secret: bool = False
 
 
 Rule: TypeAlias = "Callable[[Configuration], list[Edit]]"
@@ -95,6 +99,7 @@ def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Chan
             continue
         _write(result, edit.path, edit.value)
         shown = ["" if value is None else _shown(value) for value in (before, edit.value)]
+        shown[0] = "(hidden)" if edit.secret else shown[0]
         changes.append(Change(document, dotted(edit.path), shown[0], shown[1], edit.reason))
     return result, changes
 

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lcompose.load import Path
+from lcompose.load import Path, dotted
 
 PATTERN = re.compile(r"\${env\.([A-Z0-9_]+)(?::([=+])([^}]*))?}")
 DISABLED = "__disabled__"
 # An item of a list whose identifier comes out empty is dropped by Llama Stack.
 IDENTIFIERS = ("vector_store_id", "model_id")
+DROPPING = ("provider_id", *IDENTIFIERS)
+EMPTY = (None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,33 @@ class _UnsetError(Exception):
 
 
 def references(tree: Any, path: Path = (), *, certain: bool = True) -> Iterator[Reference]:
-    """Every reference in a tree that Llama Stack may look at; disabled items are left out."""
+    """Every reference in a tree that Llama Stack may look at; what is disabled for sure is left out."""
     if isinstance(tree, dict):
         for key, value in tree.items():
-            yield from references(value, (*path, key), certain=certain)
+            guards = ("type",) if _is_auth(path, key) else ()
+            yield from _guarded(value, guards, (*path, key), certain)
     elif isinstance(tree, list):
         for index, item in enumerate(tree):
-            if not _is_dropped(item, {}) or _depends_on_variables(item):
-                below = certain and not _depends_on_variables(item)
-                yield from references(item, (*path, index), certain=below)
+            yield from _guarded(item, DROPPING, (*path, index), certain)
     elif isinstance(tree, str):
         for match in PATTERN.finditer(tree):
             operator = match[2] or ""
             yield Reference(match[1], operator, match[3] or "", path, certain and not operator)
+
+
+def _guarded(tree: Any, guards: tuple[str, ...], path: Path, certain: bool) -> Iterator[Reference]:
+    """References below a value that is not looked at when one of its ``guards`` says so."""
+    present = [name for name in guards if isinstance(tree, dict) and name in tree]
+    if not present:
+        yield from references(tree, path, certain=certain)
+        return
+    open_ones = {name for name in present if PATTERN.search(str(tree[name]))}
+    settled = {name: tree[name] for name in present if name not in open_ones}
+    if _is_dropped(settled, {}) or settled.get("type", "set") in EMPTY:
+        return
+    for key, value in tree.items():
+        # A guard's own references are looked at in any case.
+        yield from references({key: value}, path, certain=certain and open_ones <= {key})
 
 
 def replace(tree: Any, env: Mapping[str, str], trace: Trace, path: Path = ()) -> Any:
@@ -87,22 +103,24 @@ def replace(tree: Any, env: Mapping[str, str], trace: Trace, path: Path = ()) ->
 
 
 def _replace_mapping(tree: dict[str, Any], env: Mapping[str, str], trace: Trace, path: Path) -> Any:
-    result = {}
+    result: dict[str, Any] = {}
     for key, value in tree.items():
         below = (*path, key)
-        if below == ("server", "auth", "provider_config") and _auth_is_off(value, env):
+        if _is_auth(path, key) and _auth_is_off(value, env):
             result[key] = None
             continue
         result[key] = replace(value, env, trace, below)
     return result
 
 
+def _is_auth(path: Path, key: str) -> bool:
+    # Llama Stack compares the path as text.
+    return key == "provider_config" and dotted(path) == "server.auth"
+
+
 def _auth_is_off(value: Any, env: Mapping[str, str]) -> bool:
     """Whether ``server.auth.provider_config`` names no type: then it is not expanded at all."""
-    if not isinstance(value, dict) or "type" not in value:
-        return False
-    trace = Trace()
-    return not replace(value["type"], env, trace) and not trace.found
+    return isinstance(value, dict) and "type" in value and _identifier(value, "type", env) in EMPTY
 
 
 def _replace_list(tree: list[Any], env: Mapping[str, str], trace: Trace, path: Path) -> list[Any]:
@@ -123,20 +141,13 @@ def _is_dropped(item: Any, env: Mapping[str, str]) -> bool:
         return False
     if _identifier(item, "provider_id", env) == DISABLED:
         return True
-    return any(name in item and _identifier(item, name, env) in (None, "") for name in IDENTIFIERS)
+    return any(name in item and _identifier(item, name, env) in EMPTY for name in IDENTIFIERS)
 
 
 def _identifier(item: dict[str, Any], name: str, env: Mapping[str, str]) -> Any:
     trace = Trace()
     value = replace(item.get(name), env, trace)
     return item[name] if trace.found else value
-
-
-def _depends_on_variables(item: Any) -> bool:
-    if not isinstance(item, dict):
-        return False
-    names = ("provider_id", *IDENTIFIERS)
-    return any(PATTERN.search(str(item.get(name, ""))) for name in names)
 
 
 def _replace_text(text: str, env: Mapping[str, str], trace: Trace, path: Path) -> Any:
@@ -155,7 +166,9 @@ def _replace_text(text: str, env: Mapping[str, str], trace: Trace, path: Path) -
 
 def expanded(path: str, home: str) -> str:
     """The path with a leading ``~`` replaced."""
-    return home + path[1:] if path == "~" or path.startswith("~/") else path
+    if path != "~" and not path.startswith("~/"):
+        return path
+    return f"{home.rstrip('/')}{path[1:]}" or "/"
 
 
 def _value(match: re.Match[str], env: Mapping[str, str]) -> str:

@@ -175,7 +175,7 @@ def _lifted(path: Path, leaf: Node, literal: str, prefix: str) -> Lifted:
         what = f"this secret stands here in clear; containers get it as the variable {name}"
         fix = f"Write ${{env.{name}}} here, and keep the value in .env or your environment."
         finding = Finding(leaf.where, dotted(path), what, fix, "warning")
-    return Lifted(name, literal, Edit(path, f"${{env.{name}}}", reason), finding)
+    return Lifted(name, literal, Edit(path, f"${{env.{name}}}", reason, secret=True), finding)
 
 
 def _at(values: Any, path: Path) -> Any:
