@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-pyproject
 # More arguments for pytest: make test ARGS='-k render'
 ARGS ?=
+# The engine of the demo, where the first that answers is not the one: make demo ENGINE=podman
+ENGINE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs venv clean
@@ -13,7 +15,7 @@ help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Start a stack, ask it a question, take it down; without an engine, show what works.
-	@$(BIN)/python compose-examples/demo.py
+	@$(BIN)/python compose-examples/demo.py $(ENGINE)
 
 test: $(STAMP) ## Run all tests; those that need an engine that is not here are skipped.
 	$(BIN)/python -m pytest $(ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from subprocess import PIPE
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,13 +37,15 @@ ENGINES = {
 # The network is made before the stack, so that the model is there first. With these labels
 # Compose takes it for its own, and so does "lcompose down".
 NETWORK_LABELS = (
-    f"com.docker.compose.project={PROJECT}",
-    "com.docker.compose.network=default",
+    *("--label", f"com.docker.compose.project={PROJECT}"),
+    *("--label", "com.docker.compose.network=default"),
 )
 ENVIRONMENT = {"OPENAI_API_KEY": "demo", "OPENAI_BASE_URL": f"http://{MODEL}:9000/v1"}
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 # Seconds. Building downloads a few hundred megabytes when it happens for the first time.
-ASK, START, BUILD = 30, 120, 900
+ASK, START, BUILD, STOP = 30, 120, 900, 20
 
 
 class DemoError(Exception):
@@ -71,34 +75,58 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def run(argv: Sequence[str], timeout: float, *, quiet: bool = False) -> str:
-    """Run a program to its end, with the demo's variables.
+def run(argv: Sequence[str], timeout: float, *, out: int | None = None, err: int | None = None) -> str:
+    """Run a program to its end, with the demo's variables; return its output where ``out`` keeps it.
 
     Raises:
         DemoError: it failed, or was not done in time.
     """
-    output = subprocess.PIPE if quiet else None
+    command = shlex.join([Path(argv[0]).name, *argv[1:2]])
     try:
-        done = subprocess.run(
+        # In a session of its own, so that Ctrl-C reaches it once, from here, and is waited for.
+        process = subprocess.Popen(
             argv,
             cwd=ROOT,
             env={**os.environ, **ENVIRONMENT},
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=out,
+            stderr=err,
             text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
         )
     except OSError as error:
         raise DemoError(f"{argv[0]} could not be run: {error.strerror}") from error
+    try:
+        said, complaint = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise DemoError(f"{shlex.join(argv[:3])} … was not done after {timeout:.0f} s") from error
-    if done.returncode:
-        said = (done.stderr or done.stdout or "").strip().splitlines()
-        reason = f": {said[-1]}" if said else ""
-        raise DemoError(f"{shlex.join(argv[:3])} … failed with code {done.returncode}{reason}")
-    return done.stdout or ""
+        stop(process)
+        raise DemoError(f"{command} was not done after {timeout:.0f} s") from error
+    except KeyboardInterrupt:
+        stop(process)
+        raise
+    if process.returncode:
+        last = (complaint or "").strip().rpartition("\n")[2]
+        raise DemoError(f"{command} failed with code {process.returncode}{': ' if last else ''}{last}")
+    return said or ""
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Interrupt a program, and kill it only when it does not end by itself."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def try_out(*argv: str) -> str:
+    """Run a program quietly; return what went wrong, or nothing."""
+    try:
+        run(argv, ASK, out=PIPE, err=PIPE)
+    except DemoError as error:
+        return str(error)
+    return ""
 
 
 def shown(argv: Sequence[str]) -> str:
@@ -107,24 +135,21 @@ def shown(argv: Sequence[str]) -> str:
     return line if len(line) < 90 else line.replace(" --", " \\\n      --")
 
 
-def lcompose(*argv: str, timeout: float = START, quiet: bool = False) -> str:
+def lcompose(*argv: str, out: int | None = None) -> str:
     """Show a command of lcompose and run it.
 
     Raises:
         DemoError: it failed.
     """
     say(f"\n$ {shown(['lcompose', *argv])}")
-    return run([str(Path(sys.executable).parent / "lcompose"), *argv], timeout, quiet=quiet)
+    return run([str(Path(sys.executable).parent / "lcompose"), *argv], START, out=out)
 
 
 def problem_of(engine: str) -> str:
     """What keeps an engine from being used, or nothing."""
-    try:
-        for question in ENGINES[engine]:
-            run(question, ASK, quiet=True)
-    except DemoError as error:
-        return str(error)
-    return ""
+    if not shutil.which(engine):
+        return "is not installed"
+    return next((problem for question in ENGINES[engine] if (problem := try_out(*question))), "")
 
 
 def build_images(engine: str) -> Mapping[str, str]:
@@ -133,9 +158,11 @@ def build_images(engine: str) -> Mapping[str, str]:
     Raises:
         DemoError: they cannot be built.
     """
+    say(f"Engine: {engine}. Llama Stack is the real server; Lightspeed Core and the model are small")
+    say("stand-ins from tests/images, so that nothing needs a registry, a key or a GPU.")
     argv = ["tests/images/build.py", "--engine", engine]
-    say(f"\n$ {shlex.join(['python', *argv])}      # up to some minutes when it runs for the first time")
-    names: dict[str, str] = json.loads(run([sys.executable, *argv], BUILD, quiet=True))
+    say(f"\n$ {shlex.join(['python', *argv])}    # the first time it takes a minute or so")
+    names: dict[str, str] = json.loads(run([sys.executable, *argv], BUILD, out=PIPE))
     return names
 
 
@@ -145,22 +172,14 @@ def start_model(engine: str, image: str) -> None:
     Raises:
         DemoError: it did not start.
     """
-    forget(engine, "rm", "--force", MODEL)
-    if not forget(engine, "network", "inspect", NETWORK):
-        labels = [part for label in NETWORK_LABELS for part in ("--label", label)]
-        run([engine, "network", "create", *labels, NETWORK], ASK, quiet=True)
-    argv = [engine, "run", "--detach", "--name", MODEL, "--network", NETWORK, image]
-    say(f"\n$ {shlex.join(argv)}")
-    run(argv, ASK, quiet=True)
-
-
-def forget(*argv: str) -> bool:
-    """Run a program whose failure does not matter; tell whether it did what it should."""
-    try:
-        run(argv, ASK, quiet=True)
-    except DemoError:
-        return False
-    return True
+    # What an earlier demo may have left behind that was killed.
+    try_out(engine, "rm", "--force", MODEL)
+    commands = [[engine, "run", "--detach", "--name", MODEL, "--network", NETWORK, image]]
+    if try_out(engine, "network", "inspect", NETWORK):
+        commands.insert(0, [engine, "network", "create", *NETWORK_LABELS, NETWORK])
+    for command in commands:
+        say(f"\n$ {shown(command)}")
+        run(command, ASK, out=PIPE, err=PIPE)
 
 
 def free_port(usual: int) -> int:
@@ -210,7 +229,7 @@ def show_stack(engine: str, images: Mapping[str, str]) -> None:
     options = [part for image in chosen for part in ("--image", image)]
     start_model(engine, images["mock-llm"])
     say("\n$ export " + shlex.join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
-    lcompose("-C", EXAMPLE, "up", "-p", PROJECT, "--engine", engine, *options, *ports.options())
+    lcompose("up", "-C", EXAMPLE, "-p", PROJECT, "--engine", engine, *options, *ports.options())
     say(f"  {ask(ports.lcore)}\n  (The model's stand-in repeats what it is asked.)")
     lcompose("status", "-p", PROJECT, "--engine", engine)
 
@@ -221,27 +240,25 @@ def take_down(engine: str) -> None:
     Raises:
         DemoError: something of it is still there.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    forget(engine, "rm", "--force", MODEL)
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    try_out(engine, "rm", "--force", MODEL)
     lcompose("down", "--volumes", "-p", PROJECT, "--engine", engine)
 
 
-def show_with(engine: str) -> None:
-    """The demo with an engine.
+def show_with(engine: str, images: Mapping[str, str]) -> None:
+    """The demo with an engine that has the images.
 
     Raises:
         DemoError: something of it failed.
     """
     begun = time.monotonic()
-    say(f"Engine: {engine}. Llama Stack is the real server; Lightspeed Core and the model are small")
-    say("stand-ins from tests/images, so that nothing needs a registry, a key or a GPU.")
-    images = build_images(engine)
     try:
         show_stack(engine, images)
     finally:
         take_down(engine)
-    say(f"\nAll of it took {time.monotonic() - begun:.0f} s. Next: README.md, or your own lightspeed-stack.yaml.")
+    say(f"\nStarting, asking and stopping took {time.monotonic() - begun:.0f} s.")
+    say("Next: README.md, or your own lightspeed-stack.yaml.")
 
 
 def show_without(problems: Mapping[str, str]) -> None:
@@ -250,12 +267,12 @@ def show_without(problems: Mapping[str, str]) -> None:
     Raises:
         DemoError: that failed too.
     """
-    say("No container engine can be used here, so the stack is checked and rendered, and not started:")
+    say("\nNo container engine can be used here, so the stack is checked and rendered, and not started:")
     for engine, problem in problems.items():
         say(f"  {engine:<7} {problem}")
     say("\n$ export OPENAI_API_KEY=demo")
-    lcompose("-C", EXAMPLE, "validate")
-    lines = lcompose("-C", EXAMPLE, "render", quiet=True).splitlines()
+    lcompose("validate", "-C", EXAMPLE)
+    lines = lcompose("render", "-C", EXAMPLE, out=PIPE).splitlines()
     say("\n".join(lines[:24]))
     say(f"… and {len(lines) - 24} more lines: a file that starts with docker compose.")
     say("\nTo see it run, get an engine, then 'make demo' again:")
@@ -268,18 +285,36 @@ def interrupted(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def main() -> int:
-    """Show what this machine can do."""
-    signal.signal(signal.SIGTERM, interrupted)
-    problems = {engine: problem_of(engine) for engine in ENGINES}
+def show(engines: Sequence[str]) -> None:
+    """The demo, with the first of the engines that answers.
+
+    Raises:
+        DemoError: something of it failed.
+    """
+    problems = {engine: problem_of(engine) for engine in engines}
     usable = next((engine for engine, problem in problems.items() if not problem), None)
+    if usable is None:
+        show_without(problems)
+        return
     try:
-        if usable:
-            show_with(usable)
-        else:
-            show_without(problems)
+        images = build_images(usable)
     except DemoError as error:
-        print(f"\ndemo: {error}", file=sys.stderr)
+        show_without({usable: f"has no images: {error}"})
+        raise
+    show_with(usable, images)
+
+
+def main() -> int:
+    """Show what this machine can do, with the engine that the command line names or any."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, interrupted)
+    try:
+        show([engine for engine in ENGINES if engine in sys.argv[1:]] or list(ENGINES))
+    except DemoError as error:
+        # The first reason too, when taking down failed after it.
+        for one in (error.__context__, error):
+            if isinstance(one, DemoError):
+                print(f"\ndemo: {one}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
-from lcompose.errors import DriftError, LockedError, UsageError
+from lcompose.errors import DriftError, LockedError, MachineError, UsageError
 from lcompose.host import state_directory
 from lcompose.spec.bundle import Bundle
 
 MARK = "# Made by lcompose"
+STATE_FIX = "lcompose keeps its state there. Set XDG_STATE_HOME to a folder that you may write."
 SEAL = re.compile(r"^# lcompose-digest: ([0-9a-f]{16})\n", re.MULTILINE)
 
 
@@ -42,7 +45,7 @@ def write_bundle(bundle: Bundle, directory: Path, *, force: bool = False) -> lis
     """Writes every document of a bundle below a directory; all or nothing is refused first.
 
     Raises: DriftError when a file there is not lcompose's, or was edited; UsageError when the
-    directory cannot be written.
+    directory cannot be written; MachineError when it is full.
     """
     targets = [(directory / document.path, sealed(document.text)) for document in bundle.documents]
     for path, _ in targets:
@@ -50,13 +53,18 @@ def write_bundle(bundle: Bundle, directory: Path, *, force: bool = False) -> lis
     try:
         return [_write_if_changed(path, text) for path, text in targets]
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"the folder cannot be written: {reason}", str(directory), "Name another -o.") from error
+        raise _unwritable(error, directory, "Name another -o.") from error
+
+
+def _unwritable(error: OSError, directory: Path, fix: str) -> UsageError | MachineError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MachineError("there is no space left to write to", str(directory), "Make space, then try again.")
+    return UsageError(f"the folder cannot be written: {error.strerror or error}", str(directory), fix)
 
 
 def _refuse_foreign(path: Path, *, force: bool) -> None:
     try:
-        text = path.read_text(errors="replace")
+        text = _read(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -68,8 +76,13 @@ def _refuse_foreign(path: Path, *, force: bool) -> None:
         raise DriftError("somebody edited this generated file", str(path), "Keep the edit, or pass --force.")
 
 
+def _read(path: Path) -> str:
+    # Not read_text: it would take \r\n for \n, and the locale's encoding for ours.
+    return path.read_bytes().decode(errors="replace")
+
+
 def _write_if_changed(path: Path, text: str) -> Path:
-    if not path.exists() or path.read_text(errors="replace") != text:
+    if not path.exists() or _read(path) != text:
         write_atomically(path, text, mode=0o644)
     return path
 
@@ -77,10 +90,10 @@ def _write_if_changed(path: Path, text: str) -> Path:
 def write_atomically(path: Path, text: str, *, mode: int) -> None:
     """Writes a file so that a reader sees the old one or the new one, and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
-            stream.write(text)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+            stream.write(text.encode())
         temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
@@ -104,9 +117,7 @@ def project_directory(env: Mapping[str, str], endpoint: str, project: str) -> Pa
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        reason = error.strerror or str(error)
-        fix = "Set XDG_STATE_HOME to a folder that you may write."
-        raise UsageError(f"lcompose cannot keep its state: {reason}", str(directory), fix) from error
+        raise _unwritable(error, directory, STATE_FIX) from error
     return directory
 
 
@@ -114,9 +125,14 @@ def replace_private_bundle(bundle: Bundle, directory: Path) -> Path:
     """Writes the documents that the engine itself reads; nobody else edits them.
 
     They stay readable for containers, whose user is another one; the folder above is private.
+
+    Raises: UsageError, MachineError.
     """
-    for document in bundle.documents:
-        write_atomically(directory / document.path, document.text, mode=0o644)
+    try:
+        for document in bundle.documents:
+            write_atomically(directory / document.path, document.text, mode=0o644)
+    except OSError as error:
+        raise _unwritable(error, directory, STATE_FIX) from error
     return directory / bundle.main.path
 
 
@@ -124,14 +140,25 @@ def replace_private_bundle(bundle: Bundle, directory: Path) -> Path:
 def locked(directory: Path, project: str) -> Iterator[None]:
     """Holds a project, so that two commands do not change it at the same time.
 
-    Raises: LockedError when another lcompose holds it.
+    Raises: LockedError when another lcompose holds it; UsageError when it cannot be held.
     """
+    with _held(directory, project):
+        yield
+
+
+def _held(directory: Path, project: str) -> TextIO:
     import fcntl
 
-    with (directory / "lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            fix = "Wait until it has finished, then try again."
-            raise LockedError(f"another lcompose works on the project {project!r}", "", fix) from None
-        yield
+    try:
+        stream = (directory / "lock").open("w")
+    except OSError as error:
+        raise _unwritable(error, directory, STATE_FIX) from error
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        if not isinstance(error, BlockingIOError):
+            raise _unwritable(error, directory, STATE_FIX) from error
+        fix = "Wait until it has finished, then try again."
+        raise LockedError(f"another lcompose works on the project {project!r}", "", fix) from None
+    return stream

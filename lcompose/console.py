@@ -11,6 +11,8 @@ from typing import Any, TextIO
 from lcompose.errors import ConfigError, Finding, LcomposeError
 from lcompose.spec.events import Event
 
+# Seconds between two lines that only say what is waited for, where no person watches.
+WAITING_EVERY = 5.0
 ENGINE_NOISE = ("Network ", "Volume ", "Container ", "time=")
 
 
@@ -21,6 +23,8 @@ class Console:
     as_json: bool = False
     verbose: bool = False
     redact: Callable[[str], str] = str
+    waiting: dict[str, str] = field(default_factory=dict)
+    waiting_told: dict[str, float] = field(default_factory=dict)
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
 
@@ -55,14 +59,24 @@ class Console:
             return
         if event.kind == "detail" and not self.verbose and not self._is_news(event.text):
             return
-        text = f"  {event.subject}: {event.text}"
-        if event.kind == "state" and event.at:
-            text += f"   ({event.at:.1f} s)"
-        if event.kind == "waiting" and self.lively:
-            self.err.write(f"\r\x1b[K{text}   ({event.at:.0f} s)")
-            self.err.flush()
+        if event.kind == "waiting":
+            self._still_waiting(event)
             return
-        self.note(text)
+        self.waiting.pop(event.subject, None)
+        seconds = f"   ({event.at:.1f} s)" if event.kind == "state" and event.at else ""
+        self.note(f"  {event.subject}: {event.text}{seconds}")
+
+    def _still_waiting(self, event: Event) -> None:
+        """One line for all that is waited for: overwritten where a person watches, else now and then."""
+        if not self.lively:
+            if event.at - self.waiting_told.get(event.subject, 0.0) >= WAITING_EVERY:
+                self.waiting_told[event.subject] = event.at
+                self.note(f"  {event.subject}: {event.text}   ({event.at:.0f} s)")
+            return
+        self.waiting[event.subject] = event.text
+        told = ", ".join(f"{subject} {text}" for subject, text in self.waiting.items())
+        self.err.write(self.redact(f"\r\x1b[K  {told}   ({event.at:.0f} s)"))
+        self.err.flush()
 
     def warn(self, findings: Iterable[Finding]) -> None:
         """Tells warnings, as lines or as one JSON object a line."""

@@ -11,10 +11,13 @@ from typing import Any
 
 import yaml
 
+from lcompose.errors import UsageError
+
 # Words that some reader takes for something else: YAML 1.1's booleans and nulls, and numbers.
 PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*\Z")
 RESERVED = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"])
-BLOCK_SAFE = re.compile(r"[\x20-\x7e\u00a0-\ud7ff\ue000-\ufefe\n]*\Z")
+# U+2028 and U+2029 end a line in YAML 1.1 and not in 1.2.
+BLOCK_SAFE = re.compile(r"[\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\n]*\Z")
 WIDTH = 2**20
 
 Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -23,18 +26,22 @@ Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 def yaml_text(tree: Any, header: str = "") -> str:
     """The tree as YAML, keys in their order, under a header of comment lines.
 
-    Raises: TypeError for a value that is not a plain tree.
+    Raises: TypeError for a value that is not a plain tree; UsageError for text that is not Unicode.
     """
-    body: str = yaml.dump(
-        tree, Dumper=_Plain, sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=False
-    )
+    try:
+        body: str = yaml.dump(
+            tree, Dumper=_Plain, sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=False
+        )
+    except UnicodeEncodeError as error:
+        fix = "Rename the file or folder, or correct the variable."
+        raise UsageError("this name or value is not UTF-8", ascii(error.object)[:200], fix) from error
     return f"{header}{body}"
 
 
 class _Plain(Dumper):  # type: ignore[misc]  # the base is chosen at run time
     """A dumper that knows our strings and never writes aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _: Any) -> bool:
         return True
 
 
@@ -57,4 +64,10 @@ def _block_is_safe(value: str) -> bool:
     return bool(BLOCK_SAFE.match(value)) and not starts_indented and not trailing
 
 
+def _refuse(_: Any, value: Any) -> Any:
+    raise TypeError(f"a {type(value).__name__} has no place in a document")
+
+
 _Plain.add_representer(str, _represent_text)
+for unsupported in (bytes, set, None):
+    _Plain.add_representer(unsupported, _refuse)

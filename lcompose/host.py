@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,12 @@ def read_file(path: Path, what: str, fix: str) -> bytes:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"{what} cannot be read: {reason}", str(path), "Check its permissions.") from error
+
+
+def file_named(directory: Path, name: str) -> Path:
+    """The file that a name means in a directory, with ``~`` expanded."""
+    # Path.expanduser raises where there is no such user; here the file is simply not there.
+    return directory / os.path.expanduser(name)  # noqa: PTH111
 
 
 def exists(path: Path) -> bool:
@@ -180,8 +188,9 @@ class _Collector:
 
     def finish(self) -> tuple[str, str]:
         # A grandchild that keeps a stream open must not keep us: what came until now is enough.
+        enough = time.monotonic() + 1
         for thread in self.threads:
-            thread.join(timeout=2)
+            thread.join(timeout=max(0, enough - time.monotonic()))
         return "".join(self.out), "".join(self.err)
 
 
@@ -195,7 +204,7 @@ def _kill_group(pid: int) -> None:
 
 
 def port_is_free(bind: str, port: int) -> bool:
-    """Whether nothing listens there yet."""
+    """Whether nothing listens there yet, as far as this user can tell."""
     import socket
 
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
@@ -203,13 +212,14 @@ def port_is_free(bind: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind, port))
-        except OSError:
-            return False
+        except OSError as error:
+            # A low port, or an address that is not of this machine, may still be open to the engine.
+            return error.errno != errno.EADDRINUSE
     return True
 
 
 def state_directory(env: Mapping[str, str]) -> Path:
     """Where lcompose keeps what it must remember: XDG_STATE_HOME, as the convention has it."""
     base = env.get("XDG_STATE_HOME") or ""
-    home = Path(base) if base.startswith("/") else Path(env.get("HOME") or "/tmp") / ".local" / "state"
+    home = Path(base) if base.startswith("/") else Path(env.get("HOME") or "/tmp") / ".local" / "state"  # noqa: S108
     return home / "lcompose"

@@ -59,7 +59,7 @@ def parse(data: bytes, name: str) -> Node:
     places = _Places(name, _decode(data, name))
     _refuse_foreign_characters(places)
     try:
-        _refuse_deep_nesting(places)
+        _refuse_too_much(places)
         loader = Loader(places.text)
         try:
             root = loader.get_single_node()
@@ -168,19 +168,28 @@ def _refuse_foreign_characters(places: _Places) -> None:
         raise ConfigError([Finding(places.at(found.start()), "", what, fix)])
 
 
-def _refuse_deep_nesting(places: _Places) -> None:
+def _refuse_too_much(places: _Places) -> None:
     """Stops before the recursive composer does: on ``[[[[…`` it brings down the interpreter."""
-    depth = 0
+    depth = count = 0
     events: Iterator[Any] = yaml.parse(places.text, Loader=Loader)
     for event in events:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ConfigError([_too_deep(places.at(event.start_mark.index))])
+        count += isinstance(event, yaml.NodeEvent)
+        # Each value may have a key.
+        if count > 2 * MAX_NODES:
+            raise ConfigError([_too_many(places.at(event.start_mark.index))])
 
 
 def _too_deep(where: Position) -> Finding:
     return Finding(where, "", f"more than {MAX_DEPTH} levels of nesting", "Flatten the structure here.")
+
+
+def _too_many(where: Position) -> Finding:
+    what = f"more than {MAX_NODES:,} values, counted as often as an alias repeats them"
+    return Finding(where, "", what, "Use fewer nested aliases, or check that this is the right file.")
 
 
 def _syntax_finding(error: yaml.MarkedYAMLError, places: _Places) -> Finding:
@@ -219,9 +228,7 @@ class _Builder:
     def build(self, node: Any) -> Node:
         self.count += 1
         if self.count > MAX_NODES:
-            what = f"more than {MAX_NODES:,} values, counted as often as an alias repeats them"
-            fix = "Use fewer nested aliases, or check that this is the right file."
-            raise ConfigError([Finding(self.where(node), "", what, fix)])
+            raise ConfigError([_too_many(self.where(node))])
         if isinstance(node, yaml.ScalarNode):
             return Node(self.scalar(node), self.where(node))
         return self.collection(node)

@@ -102,10 +102,12 @@ def resolve(request: Request) -> Resolved:
     documents, wires = derive_documents(config, request, images, gpu=gpu is not None)
     warnings += _passed([lifted.finding for lifted in documents.lifted])
     services = _services(request, config, images, documents, wires, gpu)
+    if request.settings.pinned_images:
+        warnings += _image_warnings(services)
     project = Project(
         name=request.name,
         services=services,
-        documents=_derived(documents, has_server=derive.server_is_ours(config)),
+        documents=_derived(documents, has_server=reading.server_is_ours(config)),
         volumes=_volumes(services),
         changes=documents.changes,
         variables=_variables(services),
@@ -133,7 +135,7 @@ def _vendor(settings: Settings) -> vendors.Vendor | None:
 
 def derive_documents(config: Configuration, request: Request, images: Images, *, gpu: bool) -> tuple[Documents, Wiring]:
     """Both documents with every edit made, and the mounts that they imply."""
-    if gpu and not derive.server_is_ours(config):
+    if gpu and not reading.server_is_ours(config):
         what = "an inference service is wired into Llama Stack, and this one is remote"
         raise UsageError(what, "gpu", "Leave the GPU out, or let url say http://localhost:8321.")
     lightspeed, run = record(LIGHTSPEED), record(RUN, extra="allow")
@@ -151,7 +153,7 @@ def derive_documents(config: Configuration, request: Request, images: Images, *,
         derive.RUN_FILE,
         [*(one.edit for one in run_lifted), *run_kept.edits, *derive.run_edits(config, gpu=gpu)],
     )
-    if not derive.server_is_ours(config):
+    if not reading.server_is_ours(config):
         run_changes, run_lifted = [], []
     files = wiring.host_files(config.lightspeed, config.values, lightspeed, request.directory, images.lcore_facts)
     run_files = wiring.host_files(config.run, config.run_values, run, request.run_directory, images.server_facts)
@@ -159,7 +161,7 @@ def derive_documents(config: Configuration, request: Request, images: Images, *,
     wires = Wiring(
         _mounts(derive.LIGHTSPEED_FILE, images.lcore_facts, kept, files),
         (*_mounts(derive.RUN_FILE, images.server_facts, run_kept, run_files), *_model_cache(config, images)),
-        (*files, *(run_files if derive.server_is_ours(config) else ())),
+        (*files, *(run_files if reading.server_is_ours(config) else ())),
     )
     return Documents(own, server, (*changes, *run_changes), (*lifted, *run_lifted)), wires
 
@@ -224,7 +226,7 @@ def _services(
     found = []
     if gpu:
         found.append(inference_service(request.settings, gpu))
-    if derive.server_is_ours(config):
+    if reading.server_is_ours(config):
         found.append(server_service(config, images, documents.run, wires.server, gpu=gpu is not None))
     found.append(lcore_service(config, images, documents.lightspeed, wires.lcore))
     return tuple(
@@ -326,10 +328,8 @@ def _variables(services: Iterable[Service]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def image_warnings(project: Project, *, pinned: bool) -> list[Finding]:
-    """A warning for each image without a digest, where images ought to be pinned."""
-    if not pinned:
-        return []
+def _image_warnings(services: Iterable[Service]) -> list[Finding]:
+    """A warning for each image without a digest."""
     return [
         Finding(
             Position("images"),
@@ -338,7 +338,7 @@ def image_warnings(project: Project, *, pinned: bool) -> list[Finding]:
             "Add @sha256:… to the image.",
             "warning",
         )
-        for service in project.services
+        for service in services
         if "@sha256:" not in service.image
     ]
 

@@ -8,6 +8,7 @@ The core is used without its model layer, which alone costs more time than rende
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -95,9 +96,9 @@ def listing(kind: Kind) -> Kind:
     return {"type": "list", "items_schema": kind}
 
 
-def mapping(kind: Kind) -> Kind:
+def mapping(kind: Kind, names: Kind | None = None) -> Kind:
     """A mapping from names that the person chooses."""
-    return {"type": "dict", "keys_schema": {"type": "str"}, "values_schema": kind}
+    return {"type": "dict", "keys_schema": names or text(), "values_schema": kind}
 
 
 def record(keys: Record, *, extra: str = "forbid") -> Kind:
@@ -118,9 +119,7 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def check(
-    node: Node, value: Any, kind: Kind, generation: str = "", skip: frozenset[Path] = frozenset()
-) -> Checked:
+def check(node: Node, value: Any, kind: Kind, generation: str = "", skip: frozenset[Path] = frozenset()) -> Checked:
     """Checks ``value`` (of ``node``, variables filled in) against the table.
 
     Findings at or below a path in ``skip`` are left out: what a missing variable would hold is
@@ -228,15 +227,17 @@ def _finding(node: Node, kind: Kind, generation: str, problem: Any) -> tuple[Pat
         path = (*path, problem["loc"][-1])
         return path, Finding(where, dotted(path), "this key must be there", f"Add {path[-1]!r} here.")
     held = lookup(node, path)
-    what = problem["msg"][:1].lower() + problem["msg"][1:]
-    return path, Finding(where, dotted(path), what, _held(held))
+    what = re.sub(r"^[A-Z](?=[a-z])", lambda first: first[0].lower(), problem["msg"])
+    return path, Finding(where, dotted(path), what, _correction(held, problem["type"]))
 
 
-def _held(node: Node | None) -> str:
+def _correction(node: Node | None, problem: str) -> str:
     if node is None:
         return "Correct this value."
     # The value itself is not repeated: it may be a secret.
-    return f"Here stands {_WORDS.get(type(node.value), 'a date')}; correct it."
+    held = _WORDS.get(type(node.value), "a date")
+    quotes = problem == "string_type" and not isinstance(node.value, dict | list | None)
+    return f"Here stands {held}; {'put it in quotes' if quotes else 'correct it'}."
 
 
 _WORDS: Mapping[type, str] = {

@@ -15,6 +15,7 @@ from lcompose.errors import ConfigError, Position, UsageError
 from lcompose.load import Node, plain
 from lcompose.merge import Layer, merge
 from lcompose.schema import (
+    Checked,
     Key,
     Record,
     amount,
@@ -38,8 +39,11 @@ NAME_RULE = "use 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit"
 ENV_PREFIX = "LCOMPOSE_"
 SERVER_SECTION = "services.llama-stack"
 
+# Everything that a variable of a container can be called.
+VARIABLE = text(pattern=r"^[^=\s]+$")
+
 LIMITS: Record = {
-    "cpus": Key(amount(r"^\d+(\.\d+)?$"), doc="CPUs that it may use, such as `\"1.5\"`."),
+    "cpus": Key(amount(r"^\d+(\.\d+)?$"), doc='CPUs that it may use, such as `"1.5"`.'),
     "memory": Key(amount(r"^\d+[bkmg]?$"), doc="Memory that it may use, such as `2g`."),
     "pids": Key(positive(), doc="Processes and threads that it may have."),
 }
@@ -62,13 +66,11 @@ SERVICE: Record = {
     ),
     "volumes": Key(listing(text()), doc="More mounts, `SOURCE:TARGET[:ro]`; a source without `/` is a volume."),
     "env": Key(
-        mapping(optional(text())),
+        mapping(optional(text()), VARIABLE),
         doc="More variables; `${NAME}` as in Compose, and no value at all passes yours on.",
     ),
     "limits": Key(record(LIMITS)),
-    "restart": Key(
-        text(pattern=r"^(no|always|unless-stopped|on-failure(:[0-9]+)?)$"), doc="Restart policy."
-    ),
+    "restart": Key(text(pattern=r"^(no|always|unless-stopped|on-failure(:[0-9]+)?)$"), doc="Restart policy."),
     "read_only": Key(flag(), doc="Whether its root file system is read-only."),
     "tmpfs": Key(listing(text()), doc="Directories in memory."),
     "no_new_privileges": Key(flag(), doc="Whether gaining privileges is forbidden."),
@@ -89,15 +91,13 @@ CONTAINER: Record = {
 LOCAL: Record = {
     "command": Key(text(), doc="Program that starts Llama Stack."),
     "args": Key(listing(text()), doc="Its arguments."),
-    "env": Key(mapping(optional(text())), doc="More variables for it."),
+    "env": Key(mapping(optional(text()), VARIABLE), doc="More variables for it."),
     "workingDir": Key(text(), doc="Directory that it is started in."),
     "socket": Key(text(), doc="Path of a socket that it listens on."),
     "limits": Key(record(LIMITS)),
 }
 
-SERVICES: Record = {
-    name: Key(record(SERVICE)) for name in ("lightspeed-stack", "llama-stack", "inference")
-}
+SERVICES: Record = {name: Key(record(SERVICE)) for name in ("lightspeed-stack", "llama-stack", "inference")}
 
 # What may stand at the top level of lightspeed-stack.yaml, beside LCORE's own keys.
 EMBEDDED: Record = {
@@ -112,14 +112,11 @@ SETTINGS: Record = {
     "profiles": Key(listing(text()), doc="Profiles to apply, in order."),
     "gpu": Key(text(), doc="GPU of the inference service: `none`, `cuda` or `rocm`."),
     "model": Key(text(min_length=1), doc="Model that the inference service serves."),
-    "lightspeed_version": Key(
-        amount(r"^\d+\.\d+"), doc="Version of LCORE, where its image's tag does not tell."
-    ),
-    "ogx_version": Key(
-        amount(r"^\d+\.\d+"), doc="Version of Llama Stack, where its image's tag does not tell."
-    ),
+    "lightspeed_version": Key(amount(r"^\d+\.\d+"), doc="Version of LCORE, where its image's tag does not tell."),
+    "ogx_version": Key(amount(r"^\d+\.\d+"), doc="Version of Llama Stack, where its image's tag does not tell."),
     "wait_timeout": Key(positive(), doc="Seconds that the stack has to become ready."),
     "pull_timeout": Key(positive(), doc="Seconds that pulling images may take."),
+    "pinned_images": Key(flag(), doc="Whether to warn of images that are not pinned by digest."),
     "services": Key(record(SERVICES), doc="Settings of one service each."),
 }
 
@@ -141,6 +138,7 @@ DEFAULTS: dict[str, Any] = {
     "ogx_version": "",
     "wait_timeout": 300,
     "pull_timeout": 1800,
+    "pinned_images": False,
 }
 
 
@@ -177,6 +175,7 @@ class Settings:
     ogx_version: str
     wait_timeout: int
     pull_timeout: int
+    pinned_images: bool
     services: Mapping[str, ServiceSettings]
     origin: Mapping[str, str]
 
@@ -213,19 +212,22 @@ def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
 def layer_from_env(env: Mapping[str, str]) -> Layer:
     """``LCOMPOSE_CONTAINER__IMAGE=…`` and its like: two underscores stand for a dot.
 
-    Raises: UsageError for a name or a value that is no setting.
+    Raises: UsageError for a name that is no setting; ConfigError for values that do not fit.
     """
     pairs = []
     for variable, value in sorted(env.items()):
         if variable.startswith(ENV_PREFIX) and variable not in RESERVED_VARIABLES:
-            pairs.append((_path_of_variable(variable), value, variable))
+            path = _path_of_variable(variable)
+            # As everywhere here, empty is not set; only a service's own variable may be empty.
+            if value or ".env." in path:
+                pairs.append((path, value, variable))
     return Layer("environment", _tree_from_texts(pairs))
 
 
 def layer_from_options(sets: Sequence[str], options: Mapping[str, Any]) -> Layer:
     """``--set path=value`` and the options that are settings.
 
-    Raises: UsageError.
+    Raises: UsageError, ConfigError.
     """
     pairs = []
     for item in sets:
@@ -253,6 +255,7 @@ def resolve_settings(layers: Sequence[Layer]) -> Settings:
         ogx_version=tree["ogx_version"],
         wait_timeout=tree["wait_timeout"],
         pull_timeout=tree["pull_timeout"],
+        pinned_images=tree["pinned_images"],
         services={name: _service(name, services.get(name) or {}) for name in SERVICES},
         origin=merged.origin,
     )
@@ -286,7 +289,7 @@ def _service(name: str, tree: Mapping[str, Any]) -> ServiceSettings:
     )
 
 
-_PORT = re.compile(r"(?:(?P<bind>[0-9.]+|\[[0-9a-fA-F:]+\]):)?(?P<host>\d{1,5}):(?P<container>\d{1,5})")
+_PORT = re.compile(r"(?:(?P<bind>[0-9.]+|\[[0-9a-f:.]+\]):)?(?P<host>[0-9]{1,5}):(?P<container>[0-9]{1,5})", re.I)
 
 
 def parse_port(value: str, where: str) -> Port:
@@ -295,11 +298,22 @@ def parse_port(value: str, where: str) -> Port:
     Raises: UsageError.
     """
     match = _PORT.fullmatch(value)
+    bind = (match["bind"] or "127.0.0.1").strip("[]") if match else ""
     published, target = (int(match["host"]), int(match["container"])) if match else (0, 0)
-    if not match or not (0 < published < 65536 and 0 < target < 65536):
+    if not (_is_address(bind) and 0 < published < 65536 and 0 < target < 65536):
         fix = "Write [ADDRESS:]HOST:CONTAINER, such as 8080:8080 or 0.0.0.0:8080:8080."
         raise UsageError(f"{value!r} is not a port to publish", where, fix)
-    return Port((match["bind"] or "127.0.0.1").strip("[]"), published, target)
+    return Port(bind, published, target)
+
+
+def _is_address(text: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def checked_name(value: str, what: str) -> str:
@@ -314,7 +328,7 @@ def checked_name(value: str, what: str) -> str:
 
 
 def name_from_directory(directory: str) -> str:
-    """A project name made of a directory's name, as Compose does it."""
+    """A project name made of a directory's name: what no name may hold becomes ``-``."""
     cleaned = re.sub(r"[^a-z0-9_-]+", "-", directory.lower()).strip("-_")
     return cleaned[:32] or "lightspeed"
 
@@ -349,10 +363,11 @@ def _path_of_variable(variable: str) -> str:
 
 def _tree_from_texts(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     """Texts such as ``services.llama-stack.limits.pids`` = ``200`` as a checked tree."""
-    layers = []
-    for path, value, source in pairs:
-        layers.append(Layer(source, _checked_tree(_nested(path.split("."), _typed(path, value)), source)))
-    return normalised(merge(layers).tree)
+    checked = [_checked(_nested(path.split("."), _typed(path, value)), source) for path, value, source in pairs]
+    findings = [finding for one in checked for finding in one.findings]
+    if findings:
+        raise ConfigError(findings)
+    return normalised(merge([Layer("", one.value) for one in checked]).tree)
 
 
 def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:
@@ -364,20 +379,17 @@ def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:
 def _typed(path: str, value: str) -> Any:
     kind = next((key.kind["type"] for known, key in setting_paths() if known == path), "str")
     if kind == "list":
-        return [item for item in value.split(",") if item]
+        return [item.strip() for item in value.split(",") if item.strip()]
     return value
 
 
-def _checked_tree(tree: dict[str, Any], source: str) -> dict[str, Any]:
-    checked = check(_as_node(tree, Position(source)), tree, record(SETTINGS))
-    if checked.findings:
-        raise ConfigError(checked.findings)
-    return cast("dict[str, Any]", checked.value)
+def _checked(tree: dict[str, Any], source: str) -> Checked:
+    return check(_as_node(tree, Position(source)), tree, record(SETTINGS))
 
 
 def _as_node(value: Any, where: Position) -> Node:
     if isinstance(value, dict):
         return Node({key: _as_node(child, where) for key, child in value.items()}, where)
+    if isinstance(value, list):
+        return Node([_as_node(child, where) for child in value], where)
     return Node(value, where)
-
-

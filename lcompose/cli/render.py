@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from lcompose.cli.options import console_of, environment, options_of, shared_options
-from lcompose.resolve import image_warnings
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.target import EngineName, TargetFacts
 from lcompose.targets import translate
@@ -40,9 +39,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     place = Path(output).absolute() if output else Path.cwd()
     facts = _facts(workspace, folder=bool(output), here=given["described"] == "here")
     bundle = translate(workspace.resolved.project, facts, workspace.place(place))
-    pinned = "prod" in workspace.settings.profiles
-    warnings = (*workspace.warnings, *image_warnings(workspace.resolved.project, pinned=pinned))
-    console.warn(warnings)
+    console.warn(workspace.warnings)
     for line in bundle.report:
         console.note(f"note: {line}")
     if output:

@@ -19,7 +19,7 @@ from lcompose.errors import ConfigError, MachineError, NotReadyError, UsageError
 from lcompose.execute import Context, execute
 from lcompose.gate import Clock, wait_until_ready
 from lcompose.lightspeed.config import missing_variables
-from lcompose.observe import snapshot
+from lcompose.observe import is_remote, snapshot
 from lcompose.plan import describe, plan_up
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import FileMount, Project, Service
@@ -54,7 +54,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     if given["dry_run"]:
         _print_plan(console, plan, observed)
         return 0
-    _refuse_taken_ports(workspace.resolved.project, observed)
+    if not is_remote(engine):
+        _refuse_taken_ports(workspace.resolved.project, observed)
     with files.locked(place, workspace.name):
         files.replace_private_bundle(bundle, place)
         _start(console, workspace, engine, bundle, place, plan)
@@ -97,9 +98,9 @@ def _missing_own(workspace: Workspace) -> list[Any]:
 def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[Bundle, Path]:
     """The documents for this machine, and the folder of ours that they lie in."""
     project = workspace.resolved.project
-    endpoint = engine.endpoint()
-    _refuse_remote_mounts(project, endpoint)
-    place = files.project_directory(workspace.env, endpoint, workspace.name)
+    if is_remote(engine):
+        _refuse_mounts(project, engine.endpoint())
+    place = files.project_directory(workspace.env, engine.endpoint(), workspace.name)
     target = TargetFacts(
         facts.name,
         "inline" if facts.name == "docker" else "run",
@@ -112,9 +113,9 @@ def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[B
     return translate(project, target, workspace.place(directory)), place
 
 
-def _refuse_remote_mounts(project: Project, endpoint: str) -> None:
+def _refuse_mounts(project: Project, endpoint: str) -> None:
     mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
-    if mounted and endpoint.startswith(("tcp://", "ssh://", "http")):
+    if mounted:
         what = "the engine is on another machine, where these files are not: " + ", ".join(mounted)
         raise MachineError(what, endpoint, "Use an engine on this machine, or put the files into the image.")
 

@@ -21,6 +21,7 @@ DIGEST_LABEL = "lcompose.config-digest"
 AFTER_LABEL = "lcompose.after"
 PROBE_LABEL = "lcompose.probe"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
+PROMPT = 8.0  # seconds that an engine has to say which one it is
 QUICK = 20.0  # seconds for a call that only asks or changes one thing; a healthy engine takes 0.3
 
 
@@ -43,6 +44,7 @@ class Client:
         self.name = dialect.name
         self._dialect = dialect
         self._env = env
+        self._found_endpoint = ""
 
     def facts(self) -> EngineFacts:
         """See Engine."""
@@ -50,7 +52,9 @@ class Client:
 
     def endpoint(self) -> str:
         """See Engine."""
-        return self._dialect.endpoint(self._env)
+        if not self._found_endpoint:
+            self._found_endpoint = self._dialect.endpoint(self._env)
+        return self._found_endpoint
 
     def missing_images(self, images: Sequence[str]) -> list[str]:
         """See Engine."""

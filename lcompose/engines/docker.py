@@ -8,7 +8,7 @@ from typing import Any
 
 from lcompose import host
 from lcompose.engines import Creation
-from lcompose.engines.client import QUICK, Client, Dialect
+from lcompose.engines.client import PROMPT, QUICK, Client, Dialect
 from lcompose.errors import EngineError, LcomposeError
 from lcompose.spec.target import EngineFacts
 
@@ -26,8 +26,8 @@ def _facts(env: Mapping[str, str]) -> EngineFacts:
     if host.find_program("docker", env.get("PATH")) is None:
         return _problem("docker is not installed", "Install Docker Engine, or use --engine podman.")
     try:
-        server = host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=QUICK, env=env)
-        compose = host.run(["docker", "compose", "version", "--short"], timeout=QUICK, env=env)
+        server = host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=PROMPT, env=env)
+        compose = host.run(["docker", "compose", "version", "--short"], timeout=PROMPT, env=env)
     except LcomposeError as error:
         return _problem(error.what, "Restart Docker, then try again.")
     if server.code:

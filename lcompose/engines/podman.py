@@ -10,7 +10,7 @@ from typing import Any
 
 from lcompose import host
 from lcompose.engines import Creation
-from lcompose.engines.client import QUICK, Client, Dialect
+from lcompose.engines.client import PROMPT, Client, Dialect
 from lcompose.errors import EngineError, LcomposeError, MachineError
 from lcompose.spec.target import EngineFacts
 
@@ -37,8 +37,8 @@ def _facts(env: Mapping[str, str]) -> EngineFacts:
         return _problem("podman-compose is not installed", INSTALL_COMPOSE)
     try:
         # "info" and not "version": it fails when the storage or the service does not answer.
-        server = host.run(["podman", "info", "--format", "{{.Version.Version}}"], timeout=QUICK, env=env)
-        found = host.run([compose, "--version"], timeout=QUICK, env=env)
+        server = host.run(["podman", "info", "--format", "{{.Version.Version}}"], timeout=PROMPT, env=env)
+        found = host.run([compose, "--version"], timeout=PROMPT, env=env)
     except LcomposeError as error:
         return _problem(error.what, "Look what 'podman info' says.")
     if server.code:

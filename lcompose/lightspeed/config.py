@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from lcompose.errors import Finding, Position
 from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, references, replace
@@ -12,10 +13,10 @@ from lcompose.lightspeed.images import NEWEST_SERVER, Generation
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
 from lcompose.load import Node, Path, dotted, locate, lookup, plain
-from lcompose.schema import check, record, suggestion
+from lcompose.schema import Kind, check, flag, record, suggestion, whole
 from lcompose.settings import EMBEDDED
 
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "llama-stack", "ogx"})  # noqa: S104
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "llama-stack", "ogx"})  # noqa: S104
 DEFAULT_SERVER_PORT = 8321
 DEFAULT_LCORE_PORT = 8080
 
@@ -50,6 +51,37 @@ class Configuration:
     def run_value(self, *path: str) -> Any:
         """A value of run.yaml, or None."""
         return _get(self.run_values, path)
+
+    def number(self, *path: str) -> int | None:
+        """A whole number of lightspeed-stack.yaml, or None."""
+        return _whole(self.value(*path))
+
+    def run_number(self, *path: str) -> int | None:
+        """A whole number of run.yaml, or None."""
+        return _whole(self.run_value(*path))
+
+    def says(self, *path: str) -> bool:
+        """Whether lightspeed-stack.yaml says ``true`` there."""
+        return _as(flag(), self.value(*path)) is True
+
+
+def _whole(value: Any) -> int | None:
+    found: int | None = _as(whole(), value)
+    return found
+
+
+def _as(kind: Kind, value: Any) -> Any:
+    """A value as the services' own models read it, for which "8080" is a number too."""
+    return check(Node(None, Position("")), value, kind).value
+
+
+def server_is_ours(config: Configuration) -> bool:
+    """Whether lcompose starts Llama Stack: unless the url surely means one elsewhere."""
+    try:
+        host = urlsplit(str(config.value(config.section, "url") or "")).hostname
+    except ValueError:
+        return True
+    return not host or host in LOCAL_HOSTS
 
 
 def configuration(
@@ -98,12 +130,10 @@ def findings(config: Configuration) -> list[Finding]:
     """Everything that is wrong with the documents themselves; which files exist does not matter."""
     if not isinstance(config.lightspeed.value, dict) or not config.lightspeed.value:
         return [_not_a_mapping(config.lightspeed, "name: my-assistant")]
-    if not isinstance(config.run.value, dict) or not config.run.value:
-        return [_not_a_mapping(config.run, "version: 2")]
     return [
         *_schema_findings(config),
         *_rule_findings(config),
-        *_run_findings(config),
+        *(_run_findings(config) if server_is_ours(config) else ()),
         *_version_findings(config),
     ]
 
@@ -111,7 +141,7 @@ def findings(config: Configuration) -> list[Finding]:
 def missing_variables(config: Configuration, env: Mapping[str, str]) -> list[Finding]:
     """One finding for each variable that must be set and is not, at its first place."""
     seen: dict[str, Finding] = {}
-    for node in (config.lightspeed, config.run):
+    for node in (config.lightspeed, config.run) if server_is_ours(config) else (config.lightspeed,):
         for reference in references(plain(node)):
             if reference.required and not env.get(reference.name):
                 seen.setdefault(reference.name, _missing(node, reference))
@@ -136,9 +166,10 @@ def _schema_findings(config: Configuration) -> Sequence[Finding]:
 
 
 def _run_findings(config: Configuration) -> Sequence[Finding]:
+    if not isinstance(config.run.value, dict) or not config.run.value:
+        return [_not_a_mapping(config.run, "version: 2")]
     table = record(RUN, extra="allow")
     found = check(config.run, dict(config.run_values), table, "", config.run_unknown).findings
-    assert isinstance(config.run.value, dict)
     unknown = [key for key in config.run.value if key not in RUN]
     return [*found, *(_unknown_run_key(config.run, key) for key in unknown)]
 
@@ -166,7 +197,7 @@ def _needs_section(config: Configuration) -> Finding | None:
 
 
 def _needs_url(config: Configuration) -> Finding | None:
-    if config.value(config.section, "use_as_library_client"):
+    if config.says(config.section, "use_as_library_client"):
         fix = "Set 'use_as_library_client: false' and 'url: http://localhost:8321'."
         path = (config.section, "use_as_library_client")
         return _at(config, path, "library mode is not rendered by this version of lcompose", fix)
@@ -198,11 +229,9 @@ def _no_synthesis(config: Configuration) -> Finding | None:
 
 def _feedback_path(config: Configuration) -> Finding | None:
     for name in ("feedback", "transcripts"):
-        section = config.value("user_data_collection") or {}
-        known = ("user_data_collection", f"{name}_storage") not in config.unknown
-        enabled = isinstance(section, dict) and section.get(f"{name}_enabled") is True
-        if enabled and known and not section.get(f"{name}_storage"):
-            path = ("user_data_collection", f"{name}_storage")
+        path = ("user_data_collection", f"{name}_storage")
+        enabled = config.says("user_data_collection", f"{name}_enabled")
+        if enabled and path not in config.unknown and not config.value(*path):
             return _at(config, path, f"{name} is enabled and has no storage", f"Add {path[1]}.")
     return None
 
@@ -216,9 +245,9 @@ def _one_store(config: Configuration) -> Finding | None:
 
 
 def _cors_credentials(config: Configuration) -> Finding | None:
-    cors = config.value("service", "cors")
-    if isinstance(cors, dict) and cors.get("allow_credentials") and "*" in cors.get("allow_origins", ["*"]):
-        path = ("service", "cors", "allow_credentials")
+    path, origins = ("service", "cors", "allow_credentials"), ("service", "cors", "allow_origins")
+    every = config.value(*origins) if lookup(config.lightspeed, origins) else ["*"]
+    if config.says(*path) and isinstance(every, list) and "*" in every:
         return _at(config, path, "credentials cannot be allowed for every origin", "List the origins.")
     return None
 
@@ -244,16 +273,12 @@ def _version_findings(config: Configuration) -> list[Finding]:
         )
         fix = "Use an image of that version, or set lightspeed_version / ogx_version if the tag misleads."
         found.append(Finding(Position("images"), "", what, fix, "warning"))
-    if config.generation >= "0.7" and config.section == "llama_stack":
+    if config.generation >= "0.7" and lookup(config.lightspeed, ("llama_stack",)):
         fix = "Rename it to 'ogx'; the derived file has it renamed already."
-        found.append(_warning(config, "llama_stack", "this key was renamed in 0.7", fix))
+        fix = "Remove it: 'ogx' is here too, and wins." if config.section == "ogx" else fix
+        where = locate(config.lightspeed, ("llama_stack",))
+        found.append(Finding(where, "llama_stack", "this key was renamed in 0.7", fix, "warning"))
     return found
-
-
-def _warning(config: Configuration, key: str, what: str, fix: str) -> Finding:
-    if key not in config.lightspeed.keys:
-        return Finding(config.lightspeed.where, key, what, fix, "warning")
-    return Finding(config.lightspeed.keys[key], key, what, fix, "warning")
 
 
 def _dots(version: tuple[int, ...]) -> str:

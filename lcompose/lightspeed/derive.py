@@ -6,12 +6,12 @@ outside; so both services get derived documents, and every difference is a Chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
-from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, LOCAL_HOSTS, Configuration
+from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, Configuration, server_is_ours
 from lcompose.lightspeed.images import INFERENCE, LLAMA_STACK, ImageFacts, server_facts
 from lcompose.load import Path, dotted, plain
 from lcompose.spec.project import Change
@@ -38,19 +38,10 @@ class Edit:
     secret: bool = False
 
 
-Rule: TypeAlias = "Callable[[Configuration], list[Edit]]"
-
-
-def server_is_ours(config: Configuration) -> bool:
-    """Whether the url means a server beside LCORE, so that lcompose starts it."""
-    host = urlsplit(str(config.value(config.section, "url") or "")).hostname or ""
-    return host in {name.strip("[]") for name in LOCAL_HOSTS}
-
-
 def server_port(config: Configuration) -> int:
     """The port of our Llama Stack: run.yaml's, else the one in the url, else the default."""
-    own = config.run_value("server", "port")
-    if isinstance(own, int):
+    own = config.run_number("server", "port")
+    if own is not None:
         return own
     try:
         return urlsplit(str(config.value(config.section, "url") or "")).port or DEFAULT_SERVER_PORT
@@ -104,11 +95,6 @@ def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Chan
     return result, changes
 
 
-def document(config: Configuration, node_is_run: bool) -> Any:
-    """The person's document as a plain tree, variables left as they are."""
-    return plain(config.run if node_is_run else config.lightspeed)
-
-
 def _rename_section(config: Configuration) -> list[Edit]:
     old = plain(config.lightspeed).get("llama_stack")
     if config.generation < "0.7" or old is None:
@@ -125,8 +111,8 @@ def _emitted_section(config: Configuration) -> str:
 
 def _listen_everywhere(config: Configuration) -> list[Edit]:
     edits = [Edit(("service", "host"), "0.0.0.0", "reached from outside the container")]  # noqa: S104
-    port = config.value("service", "port")
-    if isinstance(port, int):
+    port = config.number("service", "port")
+    if port is not None:
         edits.append(Edit(("service", "port"), port, "the published port and the health check need it"))
     return edits
 
@@ -139,8 +125,8 @@ def _reach_the_server(config: Configuration) -> list[Edit]:
     scheme = "https" if server_has_tls(config) else "http"
     address = Address(LLAMA_STACK, server_port(config), urlsplit(url).path.rstrip("/"), scheme)
     edits = [Edit((section, "url"), address, "'beside me' is another container")]
-    retries = config.value(config.section, "max_retries") or 5
-    delay = config.value(config.section, "retry_delay") or 2
+    retries = config.number(config.section, "max_retries") or 5
+    delay = config.number(config.section, "retry_delay") or 2
     if retries * delay < PATIENCE:
         reason = "both services start at the same time"
         edits.append(Edit((section, "max_retries"), PATIENCE, reason))
@@ -167,17 +153,20 @@ def _keep_the_database(config: Configuration, image: ImageFacts) -> list[Edit]:
 def _use_inference(config: Configuration) -> list[Edit]:
     address = Address(INFERENCE, INFERENCE_PORT, "/v1")
     reason = "the inference service of this project"
-    providers = config.run_value("providers", "inference") or []
-    for index, provider in enumerate(plain(config.run).get("providers", {}).get("inference") or []):
+    for index, provider in enumerate(config.run_value("providers", "inference") or []):
+        # One that Llama Stack drops is None here.
         if isinstance(provider, dict) and provider.get("provider_type") == "remote::vllm":
-            return [Edit(("providers", "inference", index, "config", "base_url"), address, reason)]
+            path: Path = ("providers", "inference", index)
+            edits = [Edit((*path, "config", "base_url"), address, reason)]
+            if "provider_id" in provider and not provider["provider_id"]:
+                edits.append(Edit((*path, "provider_id"), "vllm", "without a name it would be left out"))
+            return edits
     added = {
         "provider_id": "vllm",
         "provider_type": "remote::vllm",
         "config": {"base_url": address, "api_token": "not-needed"},
     }
-    original = plain(config.run).get("providers", {}).get("inference") or []
-    assert isinstance(providers, list)
+    original = plain(config.run)["providers"].get("inference") or []
     return [Edit(("providers", "inference"), [*original, added], reason)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from lcompose.lightspeed import derive, wiring
-from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration
+from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration, server_is_ours
 from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, Images, server_facts
 from lcompose.settings import Settings
 from lcompose.spec.project import AcceleratorRequest, Healthcheck, Mount, Port, Probe, Service, VolumeMount
@@ -27,12 +27,11 @@ def server_directory(images: Images) -> str:
 
 def lcore_service(config: Configuration, images: Images, document: Any, mounts: tuple[Mount, ...]) -> Service:
     """Lightspeed Core, reading ``document``."""
-    port = config.value("service", "port")
-    port = port if isinstance(port, int) else DEFAULT_LCORE_PORT
+    port = config.number("service", "port") or DEFAULT_LCORE_PORT
     scheme = _scheme(tls=derive.lcore_has_tls(config))
     # This module asks for a token on probes too, and takes any.
     bearer = ANY_TOKEN if config.value("authentication", "module") == "noop-with-token" else ""
-    ours = derive.server_is_ours(config)
+    ours = server_is_ours(config)
     return Service(
         name=LCORE,
         image=images.lcore,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from posixpath import basename, dirname, join, normpath
@@ -19,12 +20,14 @@ from lcompose.spec.text import EnvRef
 # A volume over one of these would hide what the image or the system keeps there.
 SYSTEM_DIRECTORIES = frozenset(
     """
-    / /app /app-root /bin /dev /etc /home /lib /opt /opt/app-root /opt/app-root/src /proc /root /run
-    /srv /sys /tmp /usr /var /var/lib /var/tmp
+    / /app /app-root /bin /boot /dev /etc /home /lib /lib64 /opt /opt/app-root /opt/app-root/src
+    /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin /usr/lib /usr/local /usr/share /var
+    /var/cache /var/lib /var/log /var/run /var/tmp
     """.split()  # noqa: SIM905  # a list of words reads better
 )
 NO_FILE_HEADERS = frozenset({"kubernetes", "client", "oauth"})
 UNSAFE_DEFAULT = frozenset("$}\n`\"'\\")
+NOT_IN_NAMES = re.compile("[^A-Z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +93,33 @@ def storage(
     The volume is also mounted at a directory that the image owns: a fresh volume takes over that
     directory's owner, so the image's user can write it at every place.
     """
-    targets: list[str] = [image.owned] if image.owned else []
-    edits = _without_tilde(node, kind, image)
-    for path, written, is_file in [*_written(node, values, kind, image), *((None, one, False) for one in more)]:
-        directory = dirname(written) if is_file else _volume_root(written)
-        if any(_is_below(directory, target) for target in targets if not is_file or target == image.owned):
-            continue
-        if directory not in SYSTEM_DIRECTORIES:
+    targets = [image.owned] if image.owned else []
+    base = image.owned or next(map(_volume_root, more), f"{image.home}/.data")
+    places: list[tuple[Path, str, str]] = []
+    for path, written, is_file in _written(node, values, kind, image):
+        directory, kept = dirname(written) if is_file else _volume_root(written), written
+        if directory in SYSTEM_DIRECTORIES:
+            directory, kept = base, f"{base}/{basename(written)}"
+        # A database's own directory is mounted, so that it is there: SQLite makes none.
+        if directory not in targets and not _is_covered(directory, [image.owned] if is_file else targets):
             targets.append(directory)
-        elif path is not None:
-            kept = f"{image.owned or image.home}/{basename(written)}"
-            edits.append(Edit(path, kept, f"{directory} cannot be a volume, and would be lost"))
-    return Storage(tuple(VolumeMount(volume, target) for target in _distinct(targets)), tuple(edits))
+        places.append((path, written, kept))
+    targets += [root for root in map(_volume_root, more) if not _is_covered(root, targets)]
+    edits = [*_without_tilde(node, kind, image), *_moved(places, targets, base)]
+    return Storage(tuple(VolumeMount(volume, target) for target in targets), tuple(edits))
+
+
+def _moved(places: Sequence[tuple[Path, str, str]], targets: Sequence[str], base: str) -> Iterable[Edit]:
+    """Edits for what cannot stay where the document says: (path, what it says, where it is kept)."""
+    taken: dict[str, str] = {}
+    for path, written, kept in places:
+        root = max((target for target in targets if _is_below(kept, target)), key=len)
+        first = taken.setdefault(kept.removeprefix(root), written)
+        if first != written:
+            name = written.strip("/").replace("/", "-")
+            yield Edit(path, f"{base}/{name}", f"on the one volume it would be the same as {first}")
+        elif kept != written:
+            yield Edit(path, kept, "it would be lost: no volume can be where it is")
 
 
 def _without_tilde(node: Node, kind: Kind, image: ImageFacts) -> list[Edit]:
@@ -126,12 +144,12 @@ def _volume_root(directory: str) -> str:
     return directory if parent in SYSTEM_DIRECTORIES else parent
 
 
+def _is_covered(directory: str, targets: Iterable[str]) -> bool:
+    return any(_is_below(directory, target) for target in targets)
+
+
 def _is_below(directory: str, target: str) -> bool:
-    return directory == target or directory.startswith(target + "/")
-
-
-def _distinct(targets: list[str]) -> list[str]:
-    return list(dict.fromkeys(targets))
+    return bool(target) and (directory == target or directory.startswith(target + "/"))
 
 
 def variables(tree: Any) -> tuple[EnvRef, ...]:
@@ -142,7 +160,9 @@ def variables(tree: Any) -> tuple[EnvRef, ...]:
     """
     found: dict[str, list[Any]] = {}
     for reference in references(tree):
-        found.setdefault(reference.name, []).append(reference)
+        # The home is the container's own, and every path is reckoned with that.
+        if reference.name != "HOME":
+            found.setdefault(reference.name, []).append(reference)
     return tuple(_variable(name, group) for name, group in found.items())
 
 
@@ -156,16 +176,17 @@ def _variable(name: str, group: list[Any]) -> EnvRef:
 
 def lifted_secrets(node: Node, kind: Kind, prefix: str) -> list[Lifted]:
     """Secrets that stand in the document as they are, as variables instead."""
-    found = []
+    found: dict[str, Lifted] = {}
     for path, leaf, key in roles(node, kind):
         literal = leaf.value
         if key.role == "secret" and isinstance(literal, str) and literal and not PATTERN.search(literal):
-            found.append(_lifted(path, leaf, literal, prefix))
-    return found
+            name = prefix + NOT_IN_NAMES.sub("_", "_".join(map(str, path)).upper())
+            name = f"{name}_{len(found)}" if name in found else name
+            found[name] = _lifted(path, leaf, literal, name)
+    return list(found.values())
 
 
-def _lifted(path: Path, leaf: Node, literal: str, prefix: str) -> Lifted:
-    name = prefix + "_".join(str(step) for step in path).upper().replace("-", "_")
+def _lifted(path: Path, leaf: Node, literal: str, name: str) -> Lifted:
     reason = "a secret's value belongs in no rendered file"
     if converted(literal) != literal or literal.startswith("~"):
         what = "this secret stands here in clear, and cannot travel as a variable: it would arrive as another type"

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 # A value is hidden in output when its variable's name says that it is a secret; hiding every
 # variable would also blank ports and model names.
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|DSN", re.IGNORECASE)
+# TOKENIZERS_PARALLELISM=false and MAX_TOKENS=4096 are no secrets.
+SECRET_NAME = re.compile(r"KEY(?!BOARD|CLOAK)|(?<!MAX_)TOKEN(?!IZ)|SECRET|PASS|CREDENTIAL|DSN", re.IGNORECASE)
 SHORTEST_HIDDEN = 4
 
 
@@ -16,7 +17,9 @@ class Secrets:
 
     def __init__(self, values: Mapping[str, str], *, hidden: frozenset[str] = frozenset()) -> None:
         self._values = dict(values)
-        self._hidden = hidden
+        self._names = {value: name for name, value in values.items() if _is_secret(name, value, hidden)}
+        # The longest first: one secret may be the beginning of another.
+        self._pattern = re.compile("|".join(re.escape(one) for one in sorted(self._names, key=len, reverse=True)))
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self._values))})"
@@ -31,14 +34,8 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """The text with every secret value replaced by the name of its variable."""
-        for name, value in self._secret_values():
-            text = text.replace(value, f"<{name}>")
-        return text
+        return self._pattern.sub(lambda found: f"<{self._names[found[0]]}>", text) if self._names else text
 
-    def _secret_values(self) -> list[tuple[str, str]]:
-        found = [
-            (name, value)
-            for name, value in self._values.items()
-            if len(value) >= SHORTEST_HIDDEN and (name in self._hidden or SECRET_NAME.search(name))
-        ]
-        return sorted(found, key=lambda pair: -len(pair[1]))
+
+def _is_secret(name: str, value: str, hidden: frozenset[str]) -> bool:
+    return len(value) >= SHORTEST_HIDDEN and (name in hidden or bool(SECRET_NAME.search(name)))

@@ -219,7 +219,14 @@ def test_attach_follows_the_logs_and_ctrl_c_takes_the_stack_down(
     argv = [sys.executable, "-m", "lcompose", "up", "--attach", "-p", project, "--engine", engine, *images, *options]
     environment = clean_environment(XDG_STATE_HOME=str(state), **model.variables(engine))
     with subprocess.Popen(
-        argv, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        argv,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A runner that was started in the background ignores Ctrl-C, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as child:
         assert child.stdout
         for line in child.stdout:

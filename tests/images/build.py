@@ -1,6 +1,6 @@
 """Build the images that the tests run: the real Llama Stack, a stand-in for LCORE, a mock model.
 
-Nothing is downloaded inside a build: uv fetches the pinned wheels into a cache on the host, and
+Nothing is downloaded inside a build: pip fetches the pinned wheels into a cache on the host, and
 the Containerfile copies them. An image is built again only when one of its inputs changed.
 """
 
@@ -28,7 +28,9 @@ PACKAGES = "requirements.txt"
 # Where one table comes from, and the name under which tiktoken looks for it: cl100k_base.
 TABLES = "tables.txt"
 TABLE = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
-# Names of a machine that uv knows under another one.
+# Minor version of the C library in the base image.
+GLIBC = 36
+# Names of a machine that wheels know under another one.
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 
 
@@ -80,37 +82,43 @@ def cache_dir() -> Path:
     return Path(home) / "lcompose-test"
 
 
-def uv_command() -> list[str]:
-    """Return how to call uv: the module of this interpreter first.
+def pip_command() -> list[str]:
+    """Return how to call pip: it knows the index and the certificates that people set for it.
 
     Raises:
-        SystemExit: uv is not installed.
+        SystemExit: this interpreter has none.
     """
-    if importlib.util.find_spec("uv"):
-        return [sys.executable, "-m", "uv"]
-    if shutil.which("uv"):
-        return ["uv"]
-    sys.exit("uv is missing, so the packages of the test images cannot be fetched: pip install uv")
+    if not importlib.util.find_spec("pip"):
+        sys.exit(f"pip is missing, and fetches the packages of the test images: {sys.executable} -m ensurepip")
+    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]
 
 
-def platform_of(machine: str) -> str:
-    """Return uv's name for Linux on this kind of machine: engines build for their own kind."""
-    return f"{MACHINES.get(machine, machine)}-unknown-linux-gnu"
+def platforms_of(machine: str) -> Iterator[str]:
+    """Yield pip's names for the base image's Linux: engines build for their own kind of machine."""
+    kind = MACHINES.get(machine, machine)
+    yield from (f"manylinux_2_{glibc}_{kind}" for glibc in range(GLIBC, 16, -1))
+    yield from (f"{name}_{kind}" for name in ("manylinux2014", "manylinux2010", "manylinux1"))
 
 
 def install(requirements: str, target: Path) -> None:
-    """Fetch the pinned wheels for the image's Python, not for this one."""
-    subprocess.run(
-        [
-            *uv_command(), "pip", "install", "--quiet", "--no-deps",
-            "--target", str(target),
-            "--requirement", str(HERE / requirements),
-            "--python-version", PYTHON_VERSION,
-            "--python-platform", platform_of(platform.machine().lower()),
-            "--only-binary", ":all:",
-        ],
-        check=True,
-    )  # fmt: skip
+    """Fetch the pinned wheels for the image's Python, not for this one.
+
+    Raises:
+        SystemExit: pip failed; its own words are on stderr.
+    """
+    command = [
+        *pip_command(), "install", "--no-deps", "--no-compile",
+        "--target", str(target),
+        "--requirement", str(HERE / requirements),
+        "--python-version", PYTHON_VERSION,
+        # It would compare with this Python; the pins were made for the image's.
+        "--ignore-requires-python",
+        "--only-binary", ":all:",
+    ]  # fmt: skip
+    for name in platforms_of(platform.machine().lower()):
+        command += ["--platform", name]
+    if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+        sys.exit(f"the packages of the test images in {requirements} could not be fetched: see above")
 
 
 def add_table(packages: Path, scratch: Path) -> None:
@@ -169,11 +177,18 @@ def build_command(engine: str, image: Image, packages: Path) -> list[str]:
 
 
 def build(engine: str, image: Image) -> None:
-    """Build one image."""
+    """Build one image.
+
+    Raises:
+        SystemExit: the engine refused; its own words are on stderr.
+    """
+    command = build_command(engine, image, packages_dir())
     # Only BuildKit knows named build contexts; the variable is nothing to podman.
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-    command = build_command(engine, image, packages_dir())
-    subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
+    built = subprocess.run(command, check=False, env=environment, stdout=subprocess.DEVNULL)
+    if built.returncode:
+        base = base_for(engine)
+        sys.exit(f"{engine} could not build {image.plain} on {base}; on Debian 12, .ci/engines makes a base image")
 
 
 def older_builds(engine: str, image: Image) -> list[str]:
@@ -194,7 +209,7 @@ def copy_image(image: Image, source: str, target: str) -> None:
     """Hand an image from one engine to the other: much cheaper than a second build."""
     with subprocess.Popen([source, "save", image.pinned], stdout=subprocess.PIPE) as saved:
         load = [target, "load", "--quiet"]
-        subprocess.run(load, stdin=saved.stdout, check=True, stdout=sys.stderr)
+        subprocess.run(load, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
     if saved.returncode != 0:
         sys.exit(f"{source} save {image.pinned} failed: see its message above")
 
@@ -202,6 +217,7 @@ def copy_image(image: Image, source: str, target: str) -> None:
 def add_image(engine: str, image: Image, *, donors: list[str]) -> None:
     """Copy the image from an engine that has it, else build it."""
     donor = next((other for other in donors if has_image(other, image.pinned)), None)
+    print(f"{engine}: {'copying' if donor else 'building'} {image.plain} ...", file=sys.stderr)
     if donor:
         copy_image(image, donor, engine)
     else:

@@ -1,0 +1,239 @@
+"""Writes the generated parts of the documentation: ``python tests/docs.py``; ``--check`` only compares.
+
+Generated are what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` in README.md and
+ARCHITECTURE.md, and compose-examples/quickstart/compose.yaml.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any
+
+from lcompose import vendors
+from lcompose.lightspeed import images
+from lcompose.merge import merge
+from lcompose.profiles import built_in, profile_layers, read_profile
+from lcompose.schema import Key, Record
+from lcompose.settings import (
+    DEFAULTS,
+    EMBEDDED,
+    PROFILE,
+    ServiceSettings,
+    Settings,
+    resolve_settings,
+    setting_paths,
+    variable_of,
+)
+from lcompose.spec.target import TargetFacts
+from lcompose.targets import translate
+from lcompose.workspace import Options, open_workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICKSTART = ROOT / "compose-examples" / "quickstart"
+SERVICE = "SERVICE"  # stands for the name of any service
+NOTHING = "-"
+# A setting's last name, where the field that holds it is called otherwise.
+FIELDS = {"imagePullPolicy": "pull_policy", "logging": "log_rotation"}
+
+
+def settings_table() -> str:
+    """Every setting, those of the services once for all of them."""
+    header = ("setting", "variable", "default", "may also stand in", "what it is")
+    return _table(header, [(_code(path), _code(variable_of(path)), *_about(path, key)) for path, key in _settings()])
+
+
+def variables_list() -> str:
+    """Every setting's variable, written out."""
+    pairs = [(variable_of(path), path) for path, _ in setting_paths()]
+    width = max(len(variable) for variable, _ in pairs)
+    lines = "\n".join(f"{variable:<{width}}  {path}" for variable, path in pairs)
+    return f"```text\n{lines}\n```"
+
+
+def profiles_table() -> str:
+    """Every profile, and what it is for."""
+    found = [read_profile(name, ROOT) for name in built_in()]
+    rows = [(_code(one.name), _code(one.extends) or NOTHING, one.description) for one in found]
+    return _table(("profile", "extends", "what it is for"), rows)
+
+
+def effects_table() -> str:
+    """What the profiles make of the settings in which they differ."""
+    layers = {name: profile_layers([name], ROOT) for name in built_in()}
+    set_by_any = {_for_any_service(path) for found in layers.values() for path in merge(found).origin}
+    results = {name: resolve_settings(found) for name, found in layers.items()}
+    rows = [
+        [_code(path), *(_effect(result, path) for result in results.values())]
+        for path, _ in _settings()
+        if path in set_by_any
+    ]
+    return _table(("setting", *map(_code, layers)), [row for row in rows if len(set(row[1:])) > 1])
+
+
+def images_table() -> str:
+    """The image that each service has by default."""
+    newest = images.DEFAULT_GENERATION
+    rows = [
+        (_code(images.LCORE), _code(images.default_lcore_image(newest))),
+        (_code(images.LLAMA_STACK), _code(images.default_server_image(images.DEFAULT_SERVER[newest]))),
+    ]
+    for gpu in vendors.choices():
+        if gpu != "none":
+            rows.append((f"`{images.INFERENCE}`, GPU `{gpu}`", _code(vendors.vendor(gpu).inference_image)))
+    return _table(("service", "image"), rows)
+
+
+def layers_list() -> str:
+    """The layers as import-linter holds them, the top one first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    return "```text\n" + "\n".join(layers) + "\n```"
+
+
+def quickstart() -> str:
+    """What ``lcompose -C compose-examples/quickstart render -p quickstart`` prints on any machine."""
+    workspace = open_workspace(Options(directory=str(QUICKSTART), project_name="quickstart"), {})
+    bundle = translate(workspace.resolved.project, TargetFacts(), workspace.place(QUICKSTART))
+    return bundle.main.text
+
+
+PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {
+        "profiles": profiles_table,
+        "effects": effects_table,
+        "settings": settings_table,
+        "variables": variables_list,
+        "images": images_table,
+    },
+    "ARCHITECTURE.md": {"layers": layers_list},
+}
+
+
+def wanted() -> Iterator[tuple[Path, str]]:
+    """Every file with a generated part, and the whole text that it must have."""
+    for name, parts in PARTS.items():
+        text = (ROOT / name).read_text()
+        for part, make in parts.items():
+            text = replaced(text, part, make())
+        yield ROOT / name, text
+    yield QUICKSTART / "compose.yaml", quickstart()
+
+
+def replaced(text: str, part: str, body: str) -> str:
+    """The text with what stands between a part's markers replaced."""
+    begin, end = f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    assert found, f"{begin} is missing"
+    assert closed, f"{end} is missing"
+    return f"{before}{begin}\n{body}\n{end}{after}"
+
+
+def differences() -> str:
+    """What is not up to date, as a diff; nothing when all of it is."""
+    return "".join(line for path, text in wanted() for line in _diff(path, text))
+
+
+def write() -> list[Path]:
+    """Writes what is not up to date, and says which files that were."""
+    stale = [(path, text) for path, text in wanted() if _read(path) != text]
+    for path, text in stale:
+        path.write_text(text)
+    return [path for path, _ in stale]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes, or compares where the arguments say ``--check``."""
+    if "--check" not in arguments:
+        for path in write():
+            print(f"wrote {path.relative_to(ROOT)}")
+        return 0
+    found = differences()
+    sys.stdout.write(found)
+    if found:
+        print("This is not up to date. Run: make docs", file=sys.stderr)
+    return 1 if found else 0
+
+
+def _settings() -> list[tuple[str, Key]]:
+    return list({_for_any_service(path): (_for_any_service(path), key) for path, key in setting_paths()}.values())
+
+
+def _for_any_service(path: str) -> str:
+    steps = path.split(".")
+    return ".".join([steps[0], SERVICE, *steps[2:]]) if steps[0] == "services" else path
+
+
+def _about(path: str, key: Key) -> tuple[str, str, str]:
+    places = [_code("lightspeed-stack.yaml")] if _holds(EMBEDDED, path) else []
+    places += ["profiles"] if _holds(PROFILE, path) else []
+    words = key.kind["expected"] if key.kind["type"] == "literal" else ()
+    choices = f" One of {', '.join(map(_code, words))}." if words else ""
+    return _default(path), ", ".join(places) or NOTHING, f"{key.doc}{choices}"
+
+
+def _holds(keys: Record, path: str) -> bool:
+    return path.split(".")[0] in keys
+
+
+def _default(path: str) -> str:
+    top, *steps = path.split(".")
+    if not steps:
+        return _value(DEFAULTS.get(top))
+    if path == "container.runtime":
+        return _value(DEFAULTS["engine"])
+    if top == "container":
+        return "as for Llama Stack"
+    if steps[-1] == "image":
+        return "[see below](#default-images)"
+    return _value(_held(resolve_settings([]).services[images.LLAMA_STACK], steps[1:])) if top == "services" else NOTHING
+
+
+def _effect(settings: Settings, path: str) -> str:
+    top, *steps = path.split(".")
+    if top != "services":
+        return _value(getattr(settings, path))
+    found = [_value(_held(service, steps[1:])) for service in settings.services.values()]
+    return found[0] if len(set(found)) == 1 else " / ".join(found)
+
+
+def _held(service: ServiceSettings, steps: Sequence[str]) -> Any:
+    value: Any = service
+    for step in steps:
+        value = getattr(value, FIELDS.get(step, step), None)
+    return value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return _code(str(value).lower())
+    if isinstance(value, list | tuple):
+        return ", ".join(_code(str(one)) for one in value) or NOTHING
+    return _code(str(value)) if value else NOTHING
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _diff(path: Path, text: str) -> Iterator[str]:
+    name = str(path.relative_to(ROOT))
+    old, new = _read(path).splitlines(keepends=True), text.splitlines(keepends=True)
+    return unified_diff(old, new, name, f"{name} (made again)")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
