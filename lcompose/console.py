@@ -13,6 +13,8 @@ from lcompose.spec.events import Event
 
 # Seconds between two lines that only say what is waited for, where no person watches.
 WAITING_EVERY = 5.0
+# Findings that are shown to a person; more of them have one cause.
+MOST_SHOWN = 50
 ENGINE_NOISE = ("Network ", "Volume ", "Container ", "time=")
 
 
@@ -89,9 +91,11 @@ class Console:
             self.value({"error": error_fields(error)})
             return
         self._clear()
-        for found in error.findings if isinstance(error, ConfigError) else ():
-            self.err.write(f"{found}\n")
-        lines = [*error.details, f"lcompose: {error.what}"]
+        findings = error.findings if isinstance(error, ConfigError) else ()
+        lines = [str(found) for found in findings[:MOST_SHOWN]]
+        if len(findings) > MOST_SHOWN:
+            lines.append(f"… and {len(findings) - MOST_SHOWN} more; --json has them all")
+        lines += [*error.details, f"lcompose: {error.what}"]
         lines += [f"  where: {error.where}"] if error.where else []
         lines += [f"  to do: {error.fix}"] if error.fix else []
         self.err.write(self.redact("\n".join(lines)) + "\n")

@@ -356,3 +356,18 @@ def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str], sev
         for one in files
         if one.mount.source not in present
     ]
+
+
+def unreadable_files(files: Iterable[wiring.HostFile], closed: frozenset[str]) -> list[Finding]:
+    """A warning for each file to mount that the container's user, who owns nothing here, cannot read."""
+    return [
+        Finding(
+            one.node.where,
+            dotted(one.path),
+            f"the file {one.mount.source} is not readable by the user of the container",
+            f"Run: chmod o+r {one.mount.source}",
+            "warning",
+        )
+        for one in files
+        if one.mount.source in closed
+    ]

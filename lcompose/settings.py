@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lcompose.errors import ConfigError, Position, UsageError
+from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.load import Node, plain
 from lcompose.merge import Layer, merge
 from lcompose.schema import (
@@ -212,7 +212,7 @@ def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
 def layer_from_env(env: Mapping[str, str]) -> Layer:
     """``LCOMPOSE_CONTAINER__IMAGE=…`` and its like: two underscores stand for a dot.
 
-    Raises: UsageError for a name that is no setting; ConfigError for values that do not fit.
+    Raises: ConfigError for a name that is no setting, and for values that do not fit.
     """
     pairs = []
     for variable, value in sorted(env.items()):
@@ -357,8 +357,8 @@ def _path_of_variable(variable: str) -> str:
     for base, path in known.items():
         if variable.startswith(f"{base}__") and path.endswith(".env"):
             return f"{path}.{variable[len(base) + 2 :]}"
-    fix = suggestion(variable, sorted(known))
-    raise UsageError(f"{variable} is set, and is no setting of lcompose", "environment", fix)
+    where, what = Position("environment"), "this variable is set, and is no setting of lcompose"
+    raise ConfigError([Finding(where, variable, what, suggestion(variable, sorted(known)))])
 
 
 def _tree_from_texts(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lcompose.lightspeed.images import choose_images
 from lcompose.load import Node, lookup, parse
 from lcompose.merge import Layer
 from lcompose.profiles import profile_layers
-from lcompose.resolve import Request, Resolved, missing_files, resolve
+from lcompose.resolve import Request, Resolved, missing_files, resolve, unreadable_files
 from lcompose.settings import (
     EMBEDDED,
     FILE,
@@ -175,7 +175,7 @@ def read_config(options: Options, env: Mapping[str, str], directory: Path) -> tu
     Raises: UsageError, ConfigError.
     """
     asked = options.config or env.get("LIGHTSPEED_STACK_CONFIG_PATH", "") or CONFIG_FILE
-    path = directory / Path(asked).expanduser()
+    path = host.file_named(directory, asked)
     return path, parse(host.read_file(path, CONFIG_FILE, NO_CONFIG), asked)
 
 
@@ -185,11 +185,11 @@ def read_run_config(options: Options, directory: Path, config: Path, node: Node)
     Raises: UsageError, ConfigError.
     """
     if options.run_config:
-        path, shown = directory / Path(options.run_config).expanduser(), options.run_config
+        path, shown = host.file_named(directory, options.run_config), options.run_config
         return path, parse(host.read_file(path, RUN_FILE, "Name an existing file with --run-config."), shown)
     named = _named_run_config(node)
     if named:
-        path = config.parent / Path(named).expanduser()
+        path = host.file_named(config.parent, named)
         fix = "Correct library_client_config_path, or name the file with --run-config."
         return path, parse(host.read_file(path, RUN_FILE, fix), named)
     beside = config.parent / RUN_FILE
@@ -261,18 +261,30 @@ def _dotenv(directory: Path) -> dict[str, str]:
     path = directory / ".env"
     if not host.exists(path):
         return {}
+    from io import StringIO
+
     from dotenv import dotenv_values
 
-    found = dotenv_values(path, interpolate=True)
+    data = host.read_file(path, ".env", "")
+    try:
+        found = dotenv_values(stream=StringIO(data.decode()), interpolate=True)
+    except UnicodeDecodeError as error:
+        raise UsageError(".env is not UTF-8 text", str(path), "Save the file as UTF-8.") from error
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _check_files(resolved: Resolved, allow_missing: bool) -> list[Finding]:
-    present = frozenset(one.mount.source for one in resolved.files if host.exists(Path(one.mount.source)))
-    found = missing_files(resolved.files, present, "warning" if allow_missing else "error")
-    if found and not allow_missing:
-        raise ConfigError([*resolved.warnings, *found])
-    return found
+    """The second verdict: warnings of what containers could not read.
+
+    Raises: ConfigError when a file is not here, and must be.
+    """
+    paths = {one.mount.source: Path(one.mount.source) for one in resolved.files}
+    present = frozenset(source for source, path in paths.items() if host.exists(path))
+    missing = missing_files(resolved.files, present, "warning" if allow_missing else "error")
+    if missing and not allow_missing:
+        raise ConfigError([*resolved.warnings, *missing])
+    closed = frozenset(source for source in present if not host.readable_by_others(paths[source]))
+    return [*missing, *unreadable_files(resolved.files, closed)]
 
 
 def _digest(path: Path) -> str:

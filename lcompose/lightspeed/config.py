@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lcompose.errors import Finding, Position
-from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, references, replace
+from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, replace
 from lcompose.lightspeed.images import NEWEST_SERVER, Generation
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
@@ -142,9 +142,10 @@ def missing_variables(config: Configuration, env: Mapping[str, str]) -> list[Fin
     """One finding for each variable that must be set and is not, at its first place."""
     seen: dict[str, Finding] = {}
     for node in (config.lightspeed, config.run) if server_is_ours(config) else (config.lightspeed,):
-        for reference in references(plain(node)):
-            if reference.required and not env.get(reference.name):
-                seen.setdefault(reference.name, _missing(node, reference))
+        trace = Trace()
+        replace(plain(node), env, trace)
+        for reference in trace.found:
+            seen.setdefault(reference.name, _missing(node, reference))
     return list(seen.values())
 
 

@@ -78,13 +78,24 @@ def _guarded(tree: Any, guards: tuple[str, ...], path: Path, certain: bool) -> I
     if not present:
         yield from references(tree, path, certain=certain)
         return
-    open_ones = {name for name in present if PATTERN.search(str(tree[name]))}
+    open_ones = {name for name in present if _is_open(name, str(tree[name]))}
     settled = {name: tree[name] for name in present if name not in open_ones}
     if _is_dropped(settled, {}) or settled.get("type", "set") in EMPTY:
         return
     for key, value in tree.items():
         # A guard's own references are looked at in any case.
         yield from references({key: value}, path, certain=certain and open_ones <= {key})
+
+
+def _is_open(name: str, text: str) -> bool:
+    """Whether variables decide that the item is left out.
+
+    A provider is left out only by the word for it; one whose identifier comes out empty is kept, so
+    what ``:+`` makes of it is settled.
+    """
+    operators = [match[2] for match in PATTERN.finditer(text)]
+    settled = name == "provider_id" and DISABLED not in text and set(operators) <= {"+"}
+    return bool(operators) and not settled
 
 
 def replace(tree: Any, env: Mapping[str, str], trace: Trace, path: Path = ()) -> Any:

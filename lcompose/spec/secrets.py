@@ -9,6 +9,8 @@ from collections.abc import Mapping
 # variable would also blank ports and model names.
 # TOKENIZERS_PARALLELISM=false and MAX_TOKENS=4096 are no secrets.
 SECRET_NAME = re.compile(r"KEY(?!BOARD|CLOAK)|(?<!MAX_)TOKEN(?!IZ)|SECRET|PASS|CREDENTIAL|DSN", re.IGNORECASE)
+# A password inside a URL, whatever the variable is called.
+SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 SHORTEST_HIDDEN = 4
 
 
@@ -38,4 +40,5 @@ class Secrets:
 
 
 def _is_secret(name: str, value: str, hidden: frozenset[str]) -> bool:
-    return len(value) >= SHORTEST_HIDDEN and (name in hidden or bool(SECRET_NAME.search(name)))
+    telling = name in hidden or SECRET_NAME.search(name) or SECRET_VALUE.search(value)
+    return len(value) >= SHORTEST_HIDDEN and bool(telling)
