@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 from lcompose import logs
 from lcompose.engines import Creation, Engine
+from lcompose.errors import LcomposeError
 from lcompose.host import end_running
 from lcompose.observe import snapshot
 from lcompose.spec.events import Event
@@ -99,8 +100,13 @@ def _remove(step: Step, context: Context, observed: Observed, tell: Tell) -> Non
 def _keep_logs(step: Step, context: Context, observed: Observed, tell: Tell) -> None:
     container = _container(step, observed)
     if container and container.state not in ("created", "configured", "initialized"):
-        path = logs.keep(context.engine, container, context.log_directory, context.secrets)
-        tell(Event("detail", container.service, f"log kept in {path}"))
+        try:
+            path = logs.keep(context.engine, container, context.log_directory, context.secrets)
+        except LcomposeError as error:
+            # A full disk must not stop a person from taking the stack down.
+            tell(Event("step", container.service, f"its log is lost: {error.what}"))
+        else:
+            tell(Event("detail", container.service, f"log kept in {path}"))
 
 
 def _remove_network(step: Step, context: Context, observed: Observed, tell: Tell) -> None:

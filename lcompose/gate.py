@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lcompose.engines import Engine
 from lcompose.errors import LcomposeError, NotReadyError
-from lcompose.observe import ask, snapshot
+from lcompose.observe import PATIENCE, ask, snapshot
 from lcompose.readiness import Observation, Verdict, judge
 from lcompose.spec.events import Event
 from lcompose.spec.run import Answer, Container, Gated, GateSpec, Observed
@@ -18,8 +18,10 @@ from lcompose.spec.secrets import Secrets
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 SLOWER = 1.25
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0
 TELL_EVERY = 1.0
+# Seconds that a question may take even when the deadline is near.
+LEAST_PATIENCE = 1.0
 LAST_LINES = 15
 
 
@@ -33,8 +35,8 @@ class Clock:
 
 @dataclass
 class _Progress:
-    ready: dict[str, str] = field(default_factory=dict)
-    waiting: dict[str, str] = field(default_factory=dict)
+    # By name: why it is ready, and how often it had been restarted by then.
+    ready: dict[str, tuple[str, int]] = field(default_factory=dict)
     looked: float = -1e9
     told: float = 0.0
     observed: Observed = field(default_factory=Observed)
@@ -50,11 +52,11 @@ def wait_until_ready(spec: GateSpec, engine: Engine, clock: Clock, secrets: Secr
     progress = _Progress(told=begun)
     pause = FIRST_PAUSE
     while True:
-        verdicts = _look(spec, engine, clock, progress)
+        verdicts = _look(spec, engine, clock, progress, deadline)
         yield from _changes(verdicts, progress, clock.now() - begun)
         if any(verdict.state == "failed" for verdict in verdicts.values()):
             raise _not_ready(spec, engine, verdicts, progress, secrets, "a service failed")
-        if len(progress.ready) == len(spec.services):
+        if len(progress.ready) == len(spec.services) and _all_still_run(spec, engine, clock, progress):
             return
         if clock.now() >= deadline:
             why = f"it was not ready within {spec.timeout:g} s"
@@ -66,51 +68,68 @@ def wait_until_ready(spec: GateSpec, engine: Engine, clock: Clock, secrets: Secr
         pause = min(pause * SLOWER, LONGEST_PAUSE)
 
 
-def verdicts_now(spec: GateSpec, engine: Engine, observed: Observed) -> dict[str, Verdict]:
-    """The verdict on each service at this moment."""
+def verdicts_now(spec: GateSpec, engine: Engine, observed: Observed, patience: float = PATIENCE) -> dict[str, Verdict]:
+    """The verdict on each service at this moment; each has ``patience`` seconds to answer."""
     with ThreadPoolExecutor(max(1, len(spec.services))) as pool:
-        found = pool.map(lambda service: _verdict(service, engine, observed), spec.services)
+        found = pool.map(lambda service: _verdict(service, engine, observed, patience), spec.services)
         return {service.name: verdict for service, verdict in zip(spec.services, found, strict=True)}
 
 
-def _look(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress) -> dict[str, Verdict]:
+def _look(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress, deadline: float) -> dict[str, Verdict]:
     if clock.now() - progress.looked >= LOOK_EVERY:
-        progress.observed = snapshot(engine, spec.project)
-        progress.looked = clock.now()
+        _snapshot(spec, engine, clock, progress)
     left = tuple(service for service in spec.services if service.name not in progress.ready)
-    verdicts = verdicts_now(GateSpec(spec.project, left), engine, progress.observed)
-    if any(verdict.state == "ready" for verdict in verdicts.values()) or len(left) < len(spec.services):
-        verdicts |= _still_alive(spec, engine, clock, progress)
-    return verdicts
+    patience = min(PATIENCE, max(LEAST_PATIENCE, deadline - clock.now()))
+    verdicts = verdicts_now(GateSpec(spec.project, left), engine, progress.observed, patience)
+    return verdicts | _no_longer_ready(spec, progress)
 
 
-def _still_alive(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress) -> dict[str, Verdict]:
-    """A service that was ready may die while others are waited for."""
-    asked = Answer(ok=True)
-    return {
-        service.name: verdict
-        for service in spec.services
-        if service.name in progress.ready
-        and (verdict := judge(Observation(service, progress.observed.of(service.name), asked))).state == "failed"
-    }
+def _snapshot(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress) -> None:
+    progress.observed = snapshot(engine, spec.project)
+    progress.looked = clock.now()
 
 
-def _verdict(service: Gated, engine: Engine, observed: Observed) -> Verdict:
+def _all_still_run(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress) -> bool:
+    """Whether what was ready runs at the very end too."""
+    if clock.now() - progress.looked > FIRST_PAUSE:
+        _snapshot(spec, engine, clock, progress)
+    return not _no_longer_ready(spec, progress)
+
+
+def _no_longer_ready(spec: GateSpec, progress: _Progress) -> dict[str, Verdict]:
+    """A service that was ready may die, or be started again, while others are waited for."""
+    found = {}
+    for service in spec.services:
+        if service.name in progress.ready:
+            containers = progress.observed.of(service.name)
+            verdict = judge(Observation(service, containers, Answer(ok=True)))
+            if verdict.state == "ready" and _restarts(containers) > progress.ready[service.name][1]:
+                verdict = Verdict("waiting", "it died, and was started again")
+            if verdict.state != "ready":
+                found[service.name] = verdict
+    return found
+
+
+def _restarts(containers: tuple[Container, ...]) -> int:
+    return sum(one.restarts for one in containers)
+
+
+def _verdict(service: Gated, engine: Engine, observed: Observed, patience: float) -> Verdict:
     containers = observed.of(service.name)
     answer = None
     if service.probe and containers and all(one.state == "running" for one in containers):
-        answers = [ask(engine, service.probe, one) for one in containers]
+        answers = [ask(engine, service.probe, one, patience) for one in containers]
         answer = next((one for one in answers if not one.ok), answers[0])
     return judge(Observation(service, containers, answer))
 
 
 def _changes(verdicts: dict[str, Verdict], progress: _Progress, at: float) -> Iterator[Event]:
     for name, verdict in verdicts.items():
-        if verdict.state == "ready" and name not in progress.ready:
-            progress.ready[name] = verdict.reason
+        if verdict.state == "ready":
+            progress.ready[name] = (verdict.reason, _restarts(progress.observed.of(name)))
             yield Event("state", name, "ready", at)
-        elif verdict.state == "waiting":
-            progress.waiting[name] = verdict.reason
+        elif progress.ready.pop(name, None):
+            yield Event("state", name, f"no longer ready: {verdict.reason}", at)
 
 
 def _still_waiting(verdicts: dict[str, Verdict], at: float) -> Iterator[Event]:
@@ -130,18 +149,18 @@ def _not_ready(
     lines = ["SERVICE            STATE       EXIT  RESTARTS  REASON"]
     guilty = []
     for service in spec.services:
-        verdict = verdicts.get(service.name) or Verdict("ready", progress.ready.get(service.name, ""))
+        verdict = verdicts.get(service.name) or Verdict("ready", progress.ready[service.name][0])
         containers = progress.observed.of(service.name)
         lines += [_row(service.name, one, verdict) for one in containers] or [f"{service.name:<19}absent"]
         if verdict.state != "ready":
             guilty += [(service.name, one) for one in containers]
     for name, one in guilty:
-        lines += _last_words(name, one, engine, secrets)
+        lines += _last_words(name, one, engine)
     return NotReadyError(
         what=f"the stack is not ready: {why}",
         where=spec.project,
         fix="Read the lines above; 'lcompose logs' has all of them, 'lcompose down' takes the rest down.",
-        details=tuple(lines),
+        details=tuple(secrets.redact("\n".join(lines)).splitlines()),
     )
 
 
@@ -150,9 +169,9 @@ def _row(name: str, one: Container, verdict: Verdict) -> str:
     return f"{name:<19}{one.state:<12}{code:<6}{one.restarts:<10}{verdict.reason}"
 
 
-def _last_words(name: str, one: Container, engine: Engine, secrets: Secrets) -> list[str]:
+def _last_words(name: str, one: Container, engine: Engine) -> list[str]:
     try:
-        text = secrets.redact(engine.logs(one.id, LAST_LINES))
+        text = engine.logs(one.id, LAST_LINES)
     except LcomposeError as error:
         text = error.what
     said = [line for line in text.splitlines() if line.strip()][-LAST_LINES:]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lcompose.bundle import write_private
 from lcompose.engines import Engine
+from lcompose.errors import LcomposeError, MachineError
 from lcompose.host import end_running
 from lcompose.spec.run import Container
 from lcompose.spec.secrets import Secrets
@@ -33,17 +34,23 @@ def merged(engine: Engine, containers: Iterable[Container], tail: int | None) ->
 
 
 def followed(engine: Engine, containers: Iterable[Container], tail: int | None) -> Iterator[Line]:
-    """Lines as they come, until every container has ended or the iterator is closed."""
+    """Lines as they come, until every container has ended or the iterator is closed.
+
+    Raises: EngineError, MachineError when one cannot be followed.
+    """
     from queue import Queue
     from threading import Thread
 
-    queue: Queue[Line | None] = Queue()
+    queue: Queue[Line | LcomposeError | None] = Queue()
     followers = [(one.service, engine.follow(one.id, tail)) for one in containers]
 
     def read(service: str, source: Iterator[str]) -> None:
-        for text in source:
-            queue.put(_line(service, text))
-        queue.put(None)
+        try:
+            for text in source:
+                queue.put(_line(service, text))
+            queue.put(None)
+        except LcomposeError as error:
+            queue.put(error)
 
     threads = [Thread(target=read, args=pair, daemon=True) for pair in followers]
     for thread in threads:
@@ -52,6 +59,8 @@ def followed(engine: Engine, containers: Iterable[Container], tail: int | None) 
     try:
         while running:
             line = queue.get()
+            if isinstance(line, LcomposeError):
+                raise line
             if line is None:
                 running -= 1
             else:
@@ -61,10 +70,20 @@ def followed(engine: Engine, containers: Iterable[Container], tail: int | None) 
 
 
 def keep(engine: Engine, container: Container, directory: Path, secrets: Secrets) -> Path:
-    """Writes what a container has printed to a file of its own, secrets left out."""
+    """Writes what a container has printed to a file of its own, secrets left out.
+
+    Raises: EngineError when it cannot be read, MachineError when it cannot be written.
+    """
     path = directory / f"{container.service}-{container.id[:12]}.log"
-    write_private(path, secrets.redact(engine.logs(container.id)) + "\n")
-    _forget_old(directory, container.service)
+    text = engine.logs(container.id)
+    try:
+        # What was kept earlier is not given up for nothing.
+        if text or not path.exists():
+            write_private(path, secrets.redact(text) + "\n")
+        _forget_old(directory, container.service)
+    except OSError as error:
+        fix = "Make space there, or set XDG_STATE_HOME to a folder that you may write."
+        raise MachineError(f"a log cannot be kept: {error.strerror or error}", str(path), fix) from error
     return path
 
 
@@ -72,7 +91,14 @@ def kept(directory: Path) -> list[Path]:
     """Kept logs, oldest first."""
     if not directory.is_dir():
         return []
-    return sorted(directory.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    return sorted(directory.glob("*.log"), key=_modified)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0  # somebody else, or the thread beside this one, has just removed it
 
 
 def read_kept(path: Path) -> list[Line]:
@@ -88,7 +114,13 @@ def _forget_old(directory: Path, service: str) -> None:
 
 
 def _lines(service: str, text: str) -> list[Line]:
-    return [_line(service, one) for one in text.splitlines() if one.strip()]
+    """Lines with their times; one that has none, such as a progress bar's, goes with the one before it."""
+    found: list[Line] = []
+    for one in text.splitlines():
+        if one.strip():
+            line = _line(service, one)
+            found.append(line if line.time or not found else replace(line, time=found[-1].time))
+    return found
 
 
 def _line(service: str, text: str) -> Line:

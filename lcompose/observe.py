@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,10 @@ from lcompose.spec.project import Probe
 from lcompose.spec.run import Answer, Container, Observed
 from lcompose.spec.secrets import Secrets
 
+# Seconds to reach a port of this machine, to be answered there, and to be answered inside a container.
+REACH_TIMEOUT = 0.5
 ASK_TIMEOUT = 3.0
+PATIENCE = 5.0
 MOST_READ = 64 * 1024
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104
 
@@ -39,13 +43,13 @@ def secrets_of(engine: Engine, observed: Observed) -> Secrets:
     return Secrets(values)
 
 
-def ask(engine: Engine, probe: Probe, container: Container) -> Answer:
+def ask(engine: Engine, probe: Probe, container: Container, patience: float = PATIENCE) -> Answer:
     """Asks a running container: through its published port, its address, or from inside it."""
     for way in () if is_remote(engine) else ways(probe, container):
-        answer = _ask_over_http(probe, way)
+        answer = _ask_over_http(probe, way, min(ASK_TIMEOUT, patience))
         if answer is not None:
             return answer
-    return _ask_inside(engine, probe, container)
+    return _ask_inside(engine, probe, container, patience)
 
 
 def is_remote(engine: Engine) -> bool:
@@ -63,31 +67,61 @@ def ways(probe: Probe, container: Container) -> Iterator[Way]:
         yield Way(container.address, probe.port)
 
 
-def _ask_over_http(probe: Probe, way: Way) -> Answer | None:
+def _ask_over_http(probe: Probe, way: Way, timeout: float) -> Answer | None:
     """The answer, or None when nothing can be reached this way."""
     import http.client
-    import ssl
 
-    # http.client asks no proxy, which is what a probe of this machine needs.
-    if probe.scheme == "https":
-        context = ssl._create_unverified_context()  # noqa: S323  # only whether it answers counts
-        connection: Any = http.client.HTTPSConnection(way.host, way.port, timeout=ASK_TIMEOUT, context=context)
-    else:
-        connection = http.client.HTTPConnection(way.host, way.port, timeout=ASK_TIMEOUT)
+    connection = _connection(probe, way, min(REACH_TIMEOUT, timeout))
     headers = {"Authorization": f"Bearer {probe.bearer}"} if probe.bearer else {}
     try:
-        connection.request("GET", probe.path, headers=headers)
-        response = connection.getresponse()
-        return judged(probe, response.status, response.read(MOST_READ))
-    except OSError as error:
-        if isinstance(error, ConnectionError | TimeoutError):
-            # Which error it is says nothing: the engine's proxy may accept for a service that is not up.
-            return Answer(ok=False, detail="does not answer yet")
+        try:
+            connection.connect()
+        except TimeoutError:
+            return None  # a container's address leads nowhere when its engine runs rootless
+        connection.sock.settimeout(timeout)
+        with _cut_after(timeout, connection.sock):
+            connection.request("GET", probe.path, headers=headers)
+            response = connection.getresponse()
+            return judged(probe, response.status, response.read(MOST_READ))
+    except (ConnectionError, TimeoutError):
+        # Which error it is says nothing: the engine's proxy may accept for a service that is not up.
+        return Answer(ok=False, detail="does not answer yet")
+    except OSError:
         return None
     except http.client.HTTPException as error:
         return Answer(ok=False, detail=f"does not speak HTTP on port {probe.port}: {type(error).__name__}")
     finally:
         connection.close()
+
+
+def _connection(probe: Probe, way: Way, timeout: float) -> Any:
+    """A connection that is not open yet. http.client asks no proxy, which is what a probe needs."""
+    import http.client
+    import ssl
+
+    if probe.scheme == "http":
+        return http.client.HTTPConnection(way.host, way.port, timeout=timeout)
+    context = ssl._create_unverified_context()  # noqa: S323  # only whether it answers counts
+    return http.client.HTTPSConnection(way.host, way.port, timeout=timeout, context=context)
+
+
+@contextmanager
+def _cut_after(seconds: float, sock: Any) -> Iterator[None]:
+    """Ends a conversation that goes on for too long: a timeout of the socket counts for each byte anew."""
+    from socket import SHUT_RDWR
+    from threading import Timer
+
+    def cut() -> None:
+        with suppress(OSError):
+            sock.shutdown(SHUT_RDWR)
+
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 INSIDE = (
@@ -100,16 +134,18 @@ INSIDE = (
 )
 
 
-def _ask_inside(engine: Engine, probe: Probe, container: Container) -> Answer:
+def _ask_inside(engine: Engine, probe: Probe, container: Container, patience: float) -> Answer:
     argv = ["python3", "-c", INSIDE, probe.scheme, str(probe.port), probe.path, probe.bearer]
     try:
-        finished = engine.execute(container.id, argv, timeout=ASK_TIMEOUT + 2)
+        finished = engine.execute(container.id, argv, timeout=patience)
     except LcomposeError as error:
         return Answer(ok=False, detail=error.what)
     if finished.code:
         last = finished.said.splitlines()[-1:] or ["no answer"]
         return Answer(ok=False, detail=f"does not answer yet ({last[0]})")
     status, _, body = finished.out.partition("\n")
+    if not status.isdecimal():
+        return Answer(ok=False, detail=f"cannot be asked from inside: {status[:80] or 'no answer'}")
     return judged(probe, int(status), body.encode())
 
 

@@ -48,16 +48,33 @@ def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str
 
 
 def stop_order(containers: Iterable[Container]) -> list[list[Container]]:
-    """Waves of containers: one that depends on others is in an earlier wave than they are."""
+    """Waves of containers: one that depends on others is in an earlier wave than they are.
+
+    Those of a circle are in one wave: nothing can be said about their order.
+    """
     left = list(containers)
+    below = {one.service: _below(one.service, left) for one in left}
     waves = []
     while left:
-        needed = {name for one in left for name in one.after}
-        wave = [one for one in left if one.service not in needed]
-        wave = wave or left  # a circle: nothing can be said about its order
+        wave = [
+            one
+            for one in left
+            if all(other.service in below[one.service] for other in left if one.service in below[other.service])
+        ]
         waves.append(wave)
         left = [one for one in left if one not in wave]
     return waves
+
+
+def _below(service: str, containers: Sequence[Container]) -> set[str]:
+    """All that a service depends on, by however many steps."""
+    found: set[str] = set()
+    unseen = {service}
+    while unseen:
+        direct = {name for one in containers if one.service in unseen for name in one.after}
+        unseen = direct - found
+        found |= direct
+    return found
 
 
 def describe(plan: Plan, names: Mapping[str, str]) -> list[str]:

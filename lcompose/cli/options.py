@@ -13,15 +13,35 @@ from lcompose.workspace import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _offer_profiles(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from lcompose.profiles import built_in
+
+    return [name for name in built_in() if name.startswith(begun)]
+
+
+def _offer_gpus(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from lcompose.vendors import choices
+
+    return [name for name in choices() if name.startswith(begun)]
+
+
 SHARED: tuple[Any, ...] = (
     click.option("-C", "directory", metavar="DIR", help="Work in this folder."),
     click.option("-c", "--config", "config", metavar="FILE", help="The lightspeed-stack.yaml to use."),
     click.option("--run-config", metavar="FILE", help="The run.yaml of Llama Stack to use."),
     click.option("-p", "--project-name", metavar="NAME", help="Name of the project; the folder's by default."),
-    click.option("--profile", "profiles", multiple=True, metavar="NAME|FILE", help="Profile; may be repeated."),
+    click.option(
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="NAME|FILE",
+        help="Profile; may be repeated.",
+        shell_complete=_offer_profiles,
+    ),
     click.option("--engine", type=click.Choice(["auto", "docker", "podman"]), help="Container engine."),
     click.option("--runtime", type=click.Choice(["container", "local"]), help="Containers or local processes."),
-    click.option("--gpu", metavar="none|cuda|rocm", help="GPU for an inference service."),
+    click.option("--gpu", metavar="none|cuda|rocm", help="GPU for an inference service.", shell_complete=_offer_gpus),
     click.option("--image", "images", multiple=True, metavar="SERVICE=IMAGE", help="Image of a service."),
     click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Any setting."),
     click.option("--json", "json", is_flag=True, default=None, help="Print JSON."),

@@ -10,6 +10,7 @@ from typing import Protocol
 from lcompose.host import Finished
 from lcompose.spec.run import Container
 from lcompose.spec.target import EngineFacts, EngineName
+from lcompose.spec.text import EnvRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Creation:
     directory: Path
     env: Mapping[str, str]
     services: tuple[str, ...]
-    inherited: Mapping[str, tuple[str, ...]]
+    inherited: Mapping[str, tuple[EnvRef, ...]]
     timeout: float
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ DIGEST_LABEL = "lcompose.config-digest"
 AFTER_LABEL = "lcompose.after"
 PROBE_LABEL = "lcompose.probe"
 DEPENDS_LABEL = "com.docker.compose.depends_on"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 PROMPT = 8.0  # seconds that an engine has to say which one it is
 QUICK = 20.0  # seconds for a call that only asks or changes one thing; a healthy engine takes 0.3
 
@@ -119,7 +121,8 @@ class Client:
     def logs(self, container: str, tail: int | None = None) -> str:
         """See Engine."""
         finished = self._try("logs", "--timestamps", *_tail(tail), container, timeout=60)
-        return "\n".join(sorted([*finished.out.splitlines(), *_own_lines(finished.err)]))
+        lines = [*_timed(finished.out), *_timed(finished.err)]
+        return "\n".join(line for _, line in sorted(lines, key=lambda pair: pair[0]))
 
     def follow(self, container: str, tail: int | None = None) -> Iterator[str]:
         """See Engine."""
@@ -193,9 +196,18 @@ def _tail(tail: int | None) -> list[str]:
     return [] if tail is None else ["--tail", str(tail)]
 
 
-def _own_lines(text: str) -> list[str]:
-    """The container's lines among standard error: the engine's own have no time in front."""
-    return [line for line in text.splitlines() if line[:4].isdigit()]
+def _timed(text: str) -> list[tuple[str, str]]:
+    """Lines and the time of each: one without a time goes with the line before it.
+
+    Before the first that has one stand the engine's own words, on standard error.
+    """
+    found: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if TIME.match(line):
+            found.append((line.split(" ")[0], line))
+        elif found:
+            found.append((found[-1][0], line))
+    return found
 
 
 def _last_line(text: str) -> str:

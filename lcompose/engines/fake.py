@@ -28,6 +28,7 @@ class FakeEngine:
 
     held: list[Container] = field(default_factory=list)
     name: EngineName = "docker"
+    address: str = "fake://here"
     script: dict[str, list[Container]] = field(default_factory=dict)
     inside: dict[str, list[Finished]] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class FakeEngine:
         return EngineFacts(self.name, (27, 0), (2, 30))
 
     def endpoint(self) -> str:
-        return f"fake:{self.name}"
+        return self.address
 
     def missing_images(self, images: Sequence[str]) -> list[str]:
         return [image for image in images if image not in self.images]

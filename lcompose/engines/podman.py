@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from lcompose.engines import Creation
 from lcompose.engines.client import PROMPT, Client, Dialect
 from lcompose.errors import EngineError, LcomposeError, MachineError
 from lcompose.spec.target import EngineFacts
+from lcompose.spec.text import EnvRef
 
 OLDEST_COMPOSE = (1, 2, 0)
 INSTALL_COMPOSE = "Install it: pip install 'lcompose[podman]'"
@@ -72,17 +73,25 @@ def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
     if program is None:
         raise MachineError("podman-compose is not installed", "", INSTALL_COMPOSE)
     for service in creation.services:
-        names = [part for name in creation.inherited.get(service, ()) for part in ("-e", name)]
+        inherited = creation.inherited.get(service, ())
+        names = [part for variable in inherited for part in ("-e", variable.name)]
         argv = [program, "--project-name", creation.project, "--file", str(creation.file)]
         argv += [f"--podman-run-args={' '.join(names)}"] if names else []
         argv += ["up", "--no-start", "--no-deps", service]
-        finished = host.run(argv, timeout=creation.timeout, env=creation.env, on_line=on_line)
+        finished = host.run(
+            argv, timeout=creation.timeout, env=_with_defaults(creation.env, inherited), on_line=on_line
+        )
         if finished.code:
             raise EngineError(
                 f"podman-compose could not create {service}: {_reason(finished.said)}",
                 str(creation.file),
                 "If an image cannot be pulled, name another one with --image SERVICE=IMAGE.",
             )
+
+
+def _with_defaults(env: Mapping[str, str], inherited: Iterable[EnvRef]) -> dict[str, str]:
+    """The environment in which variables that are empty or unset have their defaults, as in Compose."""
+    return {**env, **{one.name: one.default for one in inherited if one.default and not env.get(one.name)}}
 
 
 def _reason(text: str) -> str:

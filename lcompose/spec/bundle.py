@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lcompose.spec.text import EnvRef
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -15,11 +17,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Documents for one target. ``report`` has one line for each thing that it cannot express."""
+    """Documents for one target.
+
+    ``report`` has one line for each thing that it cannot express; ``inherited`` are the variables of
+    each service that whoever starts it passes on by name alone.
+    """
 
     documents: tuple[Document, ...]
     report: tuple[str, ...] = ()
-    inherited: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+    inherited: tuple[tuple[str, tuple[EnvRef, ...]], ...] = field(default=())
 
     @property
     def main(self) -> Document:

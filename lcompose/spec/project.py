@@ -54,7 +54,7 @@ class Healthcheck:
     timeout: float = 5
     retries: int = 5
     start_period: float = 120
-    start_interval: float = 2
+    start_interval: float = 5
 
 
 @dataclass(frozen=True, slots=True)

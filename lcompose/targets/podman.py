@@ -48,10 +48,10 @@ def _report(project: Project) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _inherited(project: Project) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _inherited(project: Project) -> tuple[tuple[str, tuple[EnvRef, ...]], ...]:
     """Variables that lcompose passes on by name alone, so that no value shows in a process list."""
     return tuple(
-        (service.name, tuple(name for name, value in service.environment if isinstance(value, EnvRef)))
+        (service.name, tuple(value for _, value in service.environment if isinstance(value, EnvRef)))
         for service in project.services
     )
 

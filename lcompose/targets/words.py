@@ -81,9 +81,10 @@ def digest_of(service: Service, texts: dict[str, str], place: Place) -> str:
 def host_path(source: str, place: Place) -> str:
     """A path of the host: relative where it is near the documents, so that they can be moved."""
     relative = relpath(source, place.directory)
-    if relative.startswith("../" * (MOST_STEPS_UP + 1)) or relative == "..":
+    steps_up = relative.split("/").count("..")
+    if steps_up > MOST_STEPS_UP:
         return literal(source)
-    return literal(relative if relative.startswith("../") else f"./{relative}")
+    return literal(relative if steps_up else f"./{relative}")
 
 
 def volume_mount(mount: VolumeMount) -> dict[str, Any]:
@@ -151,9 +152,10 @@ def _hardening(service: Service) -> dict[str, Any]:
     words: dict[str, Any] = {}
     if wanted.read_only:
         words["read_only"] = True
-    tmpfs = dict.fromkeys([*wanted.tmpfs, *(["/tmp"] if wanted.read_only else [])])  # noqa: S108
+    # One a directory, the last with its options: engines refuse a second.
+    tmpfs = {path.split(":")[0]: path for path in [*(["/tmp"] if wanted.read_only else []), *wanted.tmpfs]}  # noqa: S108
     if tmpfs:
-        words["tmpfs"] = [literal(path) for path in tmpfs]
+        words["tmpfs"] = [literal(path) for path in tmpfs.values()]
     if wanted.drop_capabilities:
         words["cap_drop"] = ["ALL"]
         if wanted.keep_capabilities:
@@ -173,11 +175,9 @@ def _accelerator(service: Service) -> dict[str, Any]:
         words["deploy"] = {"resources": {"reservations": {"devices": [wish]}}}
     else:
         words["devices"] = list(vendor.devices)
-    options = [*_hardening(service).get("security_opt", []), *vendor.security_opt]
-    if options:
-        words["security_opt"] = options
-    if vendor.cap_add:
-        words["cap_add"] = list(vendor.cap_add)
+    for name, more in (("security_opt", vendor.security_opt), ("cap_add", vendor.cap_add)):
+        if more:
+            words[name] = [*_hardening(service).get(name, []), *more]
     return words
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Lcompose, Model, clean_environment, free_port, image_options
+from tests.conftest import QUICKSTART, Lcompose, Model, clean_environment, free_port, image_options
 from tests.engine.test_main_job import folder, left_behind, ports, query
 
 __all__ = ["folder"]
@@ -40,9 +40,9 @@ def test_the_one_file_starts_through_a_pipe(
     options, lcore, _ = ports()
     options = options if profile == "dev" else options[:2]
     env = model.variables(docker)
-    rendered = lcompose(
-        "render", "-p", name, "--profile", profile, *image_options(built(docker)), *options, cwd=folder, env=env
-    )
+    # The example itself, as it is in the repository.
+    arguments = ["-C", str(QUICKSTART), "-p", name, "--profile", profile, *image_options(built(docker)), *options]
+    rendered = lcompose("render", *arguments, cwd=folder, env=env)
     assert rendered.code == 0, rendered.err
     assert env["OPENAI_API_KEY"] not in rendered.out
     done = subprocess.run(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lcompose.errors import ConfigError, UsageError
-from lcompose.resolve import Resolved, image_warnings, missing_files
+from lcompose.resolve import Resolved, missing_files, unreadable_files
 from lcompose.spec.project import (
     DocumentMount,
     FileMount,
@@ -244,11 +244,11 @@ def test_what_is_no_volume_is_refused(text: str) -> None:
     assert refusal(settings=of("llama-stack", volumes=[text]))[1] == "volumes"
 
 
-def test_the_images_of_prod_ought_to_be_pinned() -> None:
+def test_where_images_ought_to_be_pinned_each_other_one_is_a_warning() -> None:
     pinned = of("lightspeed-stack", image="team/lcore@sha256:" + "0" * 64)
-    project = resolved(settings=pinned).project
-    assert [one.path for one in image_warnings(project, pinned=True)] == ["services.llama-stack.image"]
-    assert image_warnings(project, pinned=False) == []
+    found = resolved(settings={"pinned_images": True, **pinned})
+    assert [(one.path, one.severity) for one in found.warnings] == [("services.llama-stack.image", "warning")]
+    assert resolved(settings=pinned).warnings == ()
 
 
 @pytest.mark.parametrize("severity", ["error", "warning"])
@@ -256,11 +256,18 @@ def test_each_file_that_is_not_here_is_told_at_its_place(severity: str) -> None:
     found = resolved(LIGHTSPEED + "splunk: {token_path: here}\ncustomization: {system_prompt_path: gone}\n")
     [one] = missing_files(found.files, frozenset({"/work/here/here"}), severity)
     assert (str(one.where), one.path, one.severity) == (
-        "lightspeed-stack.yaml:7:38",
+        "lightspeed-stack.yaml:7:37",
         "customization.system_prompt_path",
         severity,
     )
     assert one.what == "the file /work/here/gone is to be mounted, and is not here"
+
+
+def test_a_file_that_the_container_cannot_read_is_a_warning() -> None:
+    found = resolved(LIGHTSPEED + "splunk: {token_path: token}\n")
+    assert unreadable_files(found.files, frozenset()) == []
+    [one] = unreadable_files(found.files, frozenset({"/work/here/token"}))
+    assert (one.severity, one.fix) == ("warning", "Run: chmod o+r /work/here/token")
 
 
 def test_a_variable_with_a_value_decides_what_is_mounted() -> None:

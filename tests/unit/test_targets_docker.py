@@ -1,0 +1,229 @@
+"""Docker: one file with everything inside, or a folder; and how documents reach their services."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lcompose.errors import UsageError
+from lcompose.spec.bundle import Bundle
+from lcompose.spec.project import (
+    Derived,
+    DocumentMount,
+    FileMount,
+    Hardening,
+    Healthcheck,
+    LogRotation,
+    Project,
+    Service,
+    VolumeMount,
+)
+from lcompose.spec.target import TargetFacts
+from lcompose.spec.text import ComposeText, EnvRef
+from lcompose.targets import Place, names, translate
+
+DOCUMENT = DocumentMount("a.yaml", "/app/a.yaml")
+SERVICE = Service("web", "team/web:1", command=("-c", "/app/a.yaml"), mounts=(DOCUMENT,))
+PLACE = Place("/work/here", {"/work/here/f": "1"})
+INLINE, FOLDER = TargetFacts(form="inline"), TargetFacts(form="folder")
+READ_ONLY = Hardening(read_only=True)
+
+
+def project(*services: Service, tree: Any = None, **more: Any) -> Project:
+    """A project with one document, a.yaml."""
+    derived = Derived("a.yaml", "web/a.yaml", tree or {"price": "$5", "key": "${env.KEY}"})
+    return Project("demo", services or (SERVICE,), (derived,), **more)
+
+
+def compose(found: Project, facts: TargetFacts = INLINE, place: Place = PLACE) -> Any:
+    """The compose file as a tree."""
+    return yaml.safe_load(translate(found, facts, place).main.text)
+
+
+def web(facts: TargetFacts = INLINE, place: Place = PLACE, **more: Any) -> Any:
+    """One service in the compose file."""
+    return compose(project(replace(SERVICE, **more)), facts, place)["services"]["web"]
+
+
+def document_text(bundle: Bundle) -> str:
+    """The document of a folder."""
+    return next(one.text for one in bundle.documents if one.path == "web/a.yaml")
+
+
+def test_docker_and_podman_are_targets() -> None:
+    assert names() == ("docker", "podman")
+
+
+def test_one_file_has_the_document_inside() -> None:
+    bundle = translate(project(), INLINE, PLACE)
+    assert [one.path for one in bundle.documents] == ["compose.yaml"]
+    assert bundle.report == ()
+    text = document_text(translate(project(), FOLDER, PLACE))
+    assert yaml.safe_load(bundle.main.text) == {
+        "name": "demo",
+        "services": {
+            "web": {
+                "image": "team/web:1",
+                "command": ["-c", "/app/a.yaml"],
+                "labels": web()["labels"],
+                "restart": "no",
+                "stop_grace_period": "10s",
+                "configs": [{"source": "a", "target": "/app/a.yaml"}],
+            }
+        },
+        "configs": {"a": {"content": text.replace("$", "$$")}},
+    }
+
+
+def test_a_folder_has_the_document_beside() -> None:
+    bundle = translate(project(), FOLDER, PLACE)
+    assert [one.path for one in bundle.documents] == ["compose.yaml", "web/a.yaml"]
+    assert yaml.safe_load(document_text(bundle)) == {"price": "$5", "key": "${env.KEY}"}
+    tree = yaml.safe_load(bundle.main.text)
+    assert "configs" not in tree
+    assert tree["services"]["web"]["volumes"] == [
+        {
+            "type": "bind",
+            "source": "./web/a.yaml",
+            "target": "/app/a.yaml",
+            "read_only": True,
+            "bind": {"create_host_path": False, "selinux": "z"},
+        }
+    ]
+
+
+def test_the_file_says_what_it_is_and_how_it_is_used() -> None:
+    first, second, *_ = translate(project(), INLINE, PLACE).main.text.splitlines()
+    assert first.startswith("# Made by lcompose ")
+    assert second == "# Start: docker compose -f compose.yaml up --detach --wait"
+
+
+def test_a_read_only_service_gets_its_document_in_a_variable_and_never_in_configs() -> None:
+    tree = compose(project(replace(SERVICE, hardening=READ_ONLY, own_entrypoint=("/run.sh",))))
+    service = tree["services"]["web"]
+    assert "configs" not in tree
+    assert "configs" not in service
+    text = document_text(translate(project(), FOLDER, PLACE))
+    assert service["environment"] == {"LCOMPOSE_DOCUMENT": text.replace("$", "$$")}
+    assert service["command"] == ["/tmp/a.yaml", "/run.sh", "-c", "/tmp/a.yaml"]
+    assert service["tmpfs"] == ["/tmp"]
+
+
+def test_a_document_that_one_service_copies_and_another_writes_travels_in_both_ways() -> None:
+    tree = compose(project(SERVICE, replace(SERVICE, name="closed", hardening=READ_ONLY)))
+    assert set(tree["configs"]) == {"a"}
+    assert "configs" in tree["services"]["web"]
+    assert "LCOMPOSE_DOCUMENT" in tree["services"]["closed"]["environment"]
+
+
+def test_a_read_only_service_without_a_document_starts_as_ever() -> None:
+    service = web(hardening=READ_ONLY, mounts=(), entrypoint=("a",))
+    assert service["entrypoint"] == ["a"]
+    assert "environment" not in service
+
+
+def test_in_a_folder_a_read_only_service_mounts_its_document() -> None:
+    service = web(FOLDER, hardening=READ_ONLY)
+    assert service["command"] == ["-c", "/app/a.yaml"]
+    assert service["volumes"][0]["target"] == "/app/a.yaml"
+
+
+def test_what_starts_a_read_only_service_writes_its_document_and_hides_the_variable(tmp_path: Path) -> None:
+    target = tmp_path / "a.yaml"
+    service = web(hardening=READ_ONLY, own_entrypoint=("/bin/sh",))
+    show = ["/bin/sh", "-c", 'cat "$0"; echo "${LCOMPOSE_DOCUMENT-gone}"', str(target)]
+    argv = [sys.executable, *service["entrypoint"][1:], str(target), *show]
+    environment = {"LCOMPOSE_DOCUMENT": "price: $5\n"}
+    assert subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout == (
+        "price: $5\ngone\n"
+    )
+
+
+def test_a_document_that_is_too_long_for_a_variable_is_refused() -> None:
+    found = project(replace(SERVICE, hardening=READ_ONLY), tree={"a": "x" * 130 * 1024})
+    with pytest.raises(UsageError) as caught:
+        translate(found, INLINE, PLACE)
+    assert caught.value.what == "a.yaml is longer than a variable may be (127 KiB)"
+    assert translate(found, FOLDER, PLACE)
+
+
+def test_a_long_document_of_a_service_that_can_be_written_is_fine() -> None:
+    assert translate(project(tree={"a": "x" * 130 * 1024}), INLINE, PLACE)
+
+
+def test_every_kind_of_variable_is_in_composes_words() -> None:
+    environment = (
+        ("A", "$5"),
+        ("B", EnvRef("B", required=True)),
+        ("C", EnvRef("OTHER", "x")),
+        ("D", ComposeText("${D}")),
+    )
+    assert web(environment=environment)["environment"] == {
+        "A": "$$5",
+        "B": "${B:?set B in the environment or in .env}",
+        "C": "${OTHER:-x}",
+        "D": "${D}",
+    }
+
+
+def test_volumes_and_files_are_mounted_in_the_long_form() -> None:
+    mounts = (VolumeMount("data", "/data"), FileMount("/work/here/f", "/f", read_only=False))
+    tree = compose(project(replace(SERVICE, mounts=mounts), volumes=("data",)))
+    assert tree["volumes"] == {"data": {}}
+    assert tree["services"]["web"]["volumes"] == [
+        {"type": "volume", "source": "data", "target": "/data"},
+        {
+            "type": "bind",
+            "source": "./f",
+            "target": "/f",
+            "read_only": False,
+            "bind": {"create_host_path": False, "selinux": "z"},
+        },
+    ]
+
+
+def test_a_service_starts_beside_what_it_comes_after_and_stops_before_it() -> None:
+    service = web(after=("db",))
+    assert service["depends_on"] == {"db": {"condition": "service_started"}}
+    assert service["labels"]["lcompose.after"] == "db"
+
+
+def test_logs_are_rotated_as_they_are_asked_to_be() -> None:
+    assert web(log_rotation=LogRotation("10m", 5))["logging"] == {
+        "driver": "json-file",
+        "options": {"max-size": "10m", "max-file": "5"},
+    }
+
+
+@pytest.mark.parametrize(("version", "known"), [((24, 0, 9), False), ((25, 0), True), ((26, 1), True)])
+def test_only_an_engine_that_knows_it_is_told_how_often_to_ask_at_first(version: Any, known: bool) -> None:
+    service = web(TargetFacts(engine_version=version), healthcheck=Healthcheck(("CMD", "a")))
+    assert ("start_interval" in service["healthcheck"]) is known
+
+
+def digest(found: Project, place: Place = PLACE) -> str:
+    """The digest of what a service reads, as its label says it."""
+    label: str = compose(found, INLINE, place)["services"]["web"]["labels"]["lcompose.config-digest"]
+    return label
+
+
+@pytest.mark.parametrize("hardening", [Hardening(), READ_ONLY])
+def test_the_digest_changes_with_the_document(hardening: Hardening) -> None:
+    service = replace(SERVICE, hardening=hardening)
+    assert digest(project(service)) != digest(project(service, tree={"price": "$6"}))
+
+
+def test_the_digest_changes_with_a_mounted_file() -> None:
+    found = project(replace(SERVICE, mounts=(FileMount("/work/here/f", "/f"),)))
+    assert digest(found) != digest(found, Place("/work/here", {"/work/here/f": "2"}))
+
+
+def test_the_digest_changes_with_nothing_else() -> None:
+    changed = replace(SERVICE, image="team/web:2", environment=(("A", "1"),), restart="always")
+    assert digest(project()) == digest(project(changed), Place("/work/here", {"/else": "2"}))
