@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -162,3 +163,14 @@ def _held(directory: Path, project: str) -> TextIO:
         fix = "Wait until it has finished, then try again."
         raise LockedError(f"another lcompose works on the project {project!r}", "", fix) from None
     return stream
+
+
+def salt_of(directory: Path) -> str:
+    """A random text that belongs to a project's folder, made when it is asked for first.
+
+    Raises: UsageError when it cannot be kept.
+    """
+    path = directory / "salt"
+    if not path.exists():
+        write_private(path, secrets.token_hex(16))
+    return path.read_text()

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from lcompose.errors import ConfigError, Finding, LcomposeError
 from lcompose.spec.events import Event
+from lcompose.spec.project import Change
 
 # Seconds between two lines that only say what is waited for, where no person watches.
 WAITING_EVERY = 5.0
@@ -57,7 +58,7 @@ class Console:
     def event(self, event: Event) -> None:
         """Tells what happens: a line each; what only waits is overwritten where a person watches."""
         if self.as_json:
-            self.err.write(json.dumps(_event_fields(event)) + "\n")
+            self.err.write(json.dumps(self._redacted(_event_fields(event))) + "\n")
             return
         if event.kind == "detail" and not self.verbose and not self._is_news(event.text):
             return
@@ -83,12 +84,19 @@ class Console:
     def warn(self, findings: Iterable[Finding]) -> None:
         """Tells warnings, as lines or as one JSON object a line."""
         for found in findings:
-            self.note(json.dumps(finding_fields(found)) if self.as_json else str(found))
+            self.note(json.dumps(self._redacted(finding_fields(found))) if self.as_json else str(found))
+
+    def changes(self, changes: Iterable[Change]) -> None:
+        """Tells, when asked to say more, what the derived documents say differently."""
+        for change in changes if self.verbose and not self.as_json else ():
+            after = change.after or "(removed)"
+            before = f" (was {change.before})" if change.before else ""
+            self.note(f"  {change.document}: {change.path}: {after}{before}: {change.reason}")
 
     def error(self, error: LcomposeError) -> None:
         """Tells an error: what, where, and what to do; for machines on standard output."""
         if self.as_json:
-            self.value({"error": error_fields(error)})
+            self.value({"error": self._redacted(error_fields(error))})
             return
         self._clear()
         findings = error.findings if isinstance(error, ConfigError) else ()
@@ -104,6 +112,14 @@ class Console:
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Prints a table as the result."""
         self.result("\n".join(_table_lines(header, rows)))
+
+    def _redacted(self, value: Any) -> Any:
+        """A value for machines without secrets: in JSON text one may be written with escapes."""
+        if isinstance(value, Mapping):
+            return {key: self._redacted(child) for key, child in value.items()}
+        if isinstance(value, list):
+            return [self._redacted(child) for child in value]
+        return self.redact(value) if isinstance(value, str) else value
 
     def _is_news(self, text: str) -> bool:
         return "ull" in text and not text.strip().startswith(ENGINE_NOISE)

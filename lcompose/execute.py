@@ -78,9 +78,11 @@ def _create(step: Step, context: Context, observed: Observed, tell: Tell) -> Non
 
 
 def _start(step: Step, context: Context, observed: Observed, tell: Tell) -> None:
-    for container in observed.of(step.target):
+    still = [one for one in observed.of(step.target) if one.state != "running"]
+    for container in still:
         context.engine.start(container.id)
-    tell(Event("state", step.target, "starting"))
+    if still:
+        tell(Event("state", step.target, "starting"))
 
 
 def _stop(step: Step, context: Context, observed: Observed, tell: Tell) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lcompose.engines import Engine
 from lcompose.errors import LcomposeError, NotReadyError
+from lcompose.logs import TIME
 from lcompose.observe import PATIENCE, ask, snapshot
 from lcompose.readiness import Observation, Verdict, judge
 from lcompose.spec.events import Event
@@ -23,6 +24,7 @@ TELL_EVERY = 1.0
 # Seconds that a question may take even when the deadline is near.
 LEAST_PATIENCE = 1.0
 LAST_LINES = 15
+LONGEST_LINE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +149,14 @@ def _not_ready(
     why: str,
 ) -> NotReadyError:
     lines = ["SERVICE            STATE       EXIT  RESTARTS  REASON"]
-    guilty = []
+    guilty: dict[str, list[tuple[str, Container]]] = {"failed": [], "waiting": [], "ready": []}
     for service in spec.services:
         verdict = verdicts.get(service.name) or Verdict("ready", progress.ready[service.name][0])
         containers = progress.observed.of(service.name)
         lines += [_row(service.name, one, verdict) for one in containers] or [f"{service.name:<19}absent"]
-        if verdict.state != "ready":
-            guilty += [(service.name, one) for one in containers]
-    for name, one in guilty:
+        guilty[verdict.state] += [(service.name, one) for one in containers]
+    # One that only waits for the one that failed has nothing to say.
+    for name, one in guilty["failed"] or guilty["waiting"]:
         lines += _last_words(name, one, engine)
     return NotReadyError(
         what=f"the stack is not ready: {why}",
@@ -174,5 +176,5 @@ def _last_words(name: str, one: Container, engine: Engine) -> list[str]:
         text = engine.logs(one.id, LAST_LINES)
     except LcomposeError as error:
         text = error.what
-    said = [line for line in text.splitlines() if line.strip()][-LAST_LINES:]
+    said = [line[:LONGEST_LINE] for text in text.splitlines() if (line := TIME.sub("", text).rstrip())][-LAST_LINES:]
     return [f"--- the last lines of {name}:", *(said or ["(it printed nothing)"])]

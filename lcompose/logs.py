@@ -101,14 +101,18 @@ def _modified(path: Path) -> float:
         return 0.0  # somebody else, or the thread beside this one, has just removed it
 
 
+def service_of(path: Path) -> str:
+    """Whose log a kept file is."""
+    return path.stem.rsplit("-", 1)[0]
+
+
 def read_kept(path: Path) -> list[Line]:
     """The lines of a kept log."""
-    service = path.stem.rsplit("-", 1)[0]
-    return _lines(service, path.read_text(errors="replace"))
+    return _lines(service_of(path), path.read_text(errors="replace"))
 
 
 def _forget_old(directory: Path, service: str) -> None:
-    own = [path for path in kept(directory) if path.stem.rsplit("-", 1)[0] == service]
+    own = [path for path in kept(directory) if service_of(path) == service]
     for path in own[:-KEPT_CONTAINERS]:
         path.unlink(missing_ok=True)
 

@@ -18,11 +18,9 @@ def plan_up(project: Project, digests: Mapping[str, str], observed: Observed, ab
     causes = {name: _create_cause(name, digests, observed) for name in wanted}
     create = [Step("create", project.name, _summary(causes))]
     pull = [Step("pull", image, "not on this machine") for image in absent]
-    start = [
-        Step("start", name, causes[name] or "not running")
-        for name in wanted
-        if causes[name] or not _is_running(observed.of(name))
-    ]
+    # All of them: the engine also replaces what changed in ways that no label tells, such as a
+    # variable's value, and what it replaced does not run. Starting what runs does nothing.
+    start = [Step("start", name, causes[name] or _start_cause(observed.of(name))) for name in wanted]
     remove = [Step("remove", one.id, f"{one.service} is no longer part of the project") for one in orphans]
     return _plan(remove, pull, create, start)
 
@@ -100,8 +98,9 @@ def _summary(causes: Mapping[str, str]) -> str:
     return ", ".join(told) or "to see whether anything else changed"
 
 
-def _is_running(containers: Sequence[Container]) -> bool:
-    return bool(containers) and all(one.state == "running" for one in containers)
+def _start_cause(containers: Sequence[Container]) -> str:
+    runs = bool(containers) and all(one.state == "running" for one in containers)
+    return "if the engine replaces it" if runs else "not running"
 
 
 def _may_run(container: Container) -> bool:

@@ -15,6 +15,7 @@ from lcompose import vendors
 from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.lightspeed import config as reading
 from lcompose.lightspeed import derive, wiring
+from lcompose.lightspeed.advice import advice
 from lcompose.lightspeed.config import Configuration
 from lcompose.lightspeed.envrefs import expanded
 from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, choose_images
@@ -97,7 +98,7 @@ def resolve(request: Request) -> Resolved:
         request.env,
         (images.lcore_facts.home, images.server_facts.home),
     )
-    warnings = _passed(reading.findings(config))
+    warnings = [*_passed(reading.findings(config)), *advice(config)]
     gpu = _vendor(request.settings)
     documents, wires = derive_documents(config, request, images, gpu=gpu is not None)
     warnings += _passed([lifted.finding for lifted in documents.lifted])
@@ -113,7 +114,19 @@ def resolve(request: Request) -> Resolved:
         variables=_variables(services),
     )
     values = {lifted.name: lifted.value for lifted in documents.lifted}
-    return Resolved(project, wires.files, tuple(warnings), values, config)
+    return Resolved(project, (*wires.files, *_own_files(services, wires.files)), tuple(warnings), values, config)
+
+
+def _own_files(services: Iterable[Service], known: Iterable[wiring.HostFile]) -> list[wiring.HostFile]:
+    """Files of the host that settings mount, beside those that the documents name."""
+    named = {one.mount.source for one in known}
+    settings = Node(None, Position("settings"))
+    return [
+        wiring.HostFile(mount, ("services", service.name, "volumes"), settings)
+        for service in services
+        for mount in service.mounts
+        if isinstance(mount, FileMount) and mount.source not in named
+    ]
 
 
 def _passed(findings: Sequence[Finding]) -> list[Finding]:

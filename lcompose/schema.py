@@ -227,6 +227,8 @@ def _finding(node: Node, kind: Kind, generation: str, problem: Any) -> tuple[Pat
         path = (*path, problem["loc"][-1])
         return path, Finding(where, dotted(path), "this key must be there", f"Add {path[-1]!r} here.")
     held = lookup(node, path)
+    if problem["type"] == "string_pattern_mismatch":
+        return path, Finding(where, dotted(path), "this is not written as it must be", _doc_of(kind, path))
     what = re.sub(r"^[A-Z](?=[a-z])", lambda first: first[0].lower(), problem["msg"])
     return path, Finding(where, dotted(path), what, _correction(held, problem["type"]))
 
@@ -262,15 +264,27 @@ def _existing(node: Node, loc: tuple[Any, ...]) -> Path:
 
 def known_keys(kind: Kind, path: Path, generation: str) -> list[str]:
     """The keys that the table knows for the mapping at a path."""
-    inner = _inner(kind)
-    for step in path:
-        if inner["type"] == "record":
-            inner = _inner(inner["keys"][str(step)].kind)
-        else:
-            inner = _inner(inner.get("items_schema") or inner.get("values_schema") or anything())
+    inner, _ = _at(kind, path)
     if inner["type"] != "record":
         return []
     return [name for name, key in inner["keys"].items() if key.known_in(generation)]
+
+
+def _doc_of(kind: Kind, path: Path) -> str:
+    """What the table says of the key at a path, or of the list that it is in."""
+    return _at(kind, path)[1] or "Correct this value."
+
+
+def _at(kind: Kind, path: Path) -> tuple[Kind, str]:
+    """The kind at a path, and what is said of the nearest key."""
+    inner, doc = _inner(kind), ""
+    for step in path:
+        if inner["type"] == "record":
+            key = inner["keys"][str(step)]
+            inner, doc = _inner(key.kind), key.doc
+        else:
+            inner = _inner(inner.get("items_schema") or inner.get("values_schema") or anything())
+    return inner, doc
 
 
 def suggestion(word: str, known: list[str]) -> str:

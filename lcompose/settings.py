@@ -214,7 +214,7 @@ def layer_from_env(env: Mapping[str, str]) -> Layer:
 
     Raises: ConfigError for a name that is no setting, and for values that do not fit.
     """
-    pairs = []
+    pairs = [("profiles", env["LCOMPOSE_PROFILE"], "LCOMPOSE_PROFILE")] if env.get("LCOMPOSE_PROFILE") else []
     for variable, value in sorted(env.items()):
         if variable.startswith(ENV_PREFIX) and variable not in RESERVED_VARIABLES:
             path = _path_of_variable(variable)
@@ -234,7 +234,7 @@ def layer_from_options(sets: Sequence[str], options: Mapping[str, Any]) -> Layer
         path, equals, value = item.partition("=")
         if not equals:
             raise UsageError(f"--set {item!r} has no '='", "", "Write --set path=value.")
-        pairs.append((path, value, f"--set {path}"))
+        pairs.append((path, value, "--set"))
     tree = _tree_from_texts(pairs)
     return Layer("command line", merge([Layer("", tree), Layer("", options)]).tree)
 
@@ -358,7 +358,16 @@ def _path_of_variable(variable: str) -> str:
         if variable.startswith(f"{base}__") and path.endswith(".env"):
             return f"{path}.{variable[len(base) + 2 :]}"
     where, what = Position("environment"), "this variable is set, and is no setting of lcompose"
-    raise ConfigError([Finding(where, variable, what, suggestion(variable, sorted(known)))])
+    raise ConfigError([Finding(where, variable, what, _near_variable(variable, known))])
+
+
+def _near_variable(variable: str, known: Mapping[str, str]) -> str:
+    # Without the prefix: it makes every variable look like every other one.
+    names = [name.removeprefix(ENV_PREFIX) for name in known]
+    near = suggestion(variable.removeprefix(ENV_PREFIX), names)
+    return (
+        near.replace("mean '", f"mean '{ENV_PREFIX}") if "mean" in near else "The README lists the variables there are."
+    )
 
 
 def _tree_from_texts(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:

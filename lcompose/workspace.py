@@ -37,6 +37,7 @@ CONFIG_FILE = "lightspeed-stack.yaml"
 RUN_FILE = "run.yaml"
 SETTINGS_FILE = "lcompose.yaml"
 BASELINE = "baseline-run.yaml"
+OWN_RUN_FILE = "lcompose's own run.yaml (you have none)"
 NO_CONFIG = "Go to the folder that has one, or name it with -c. To try lcompose: make demo, or compose-examples/."
 T = TypeVar("T")
 # They stand for files that could not be read, until that is told.
@@ -112,8 +113,13 @@ def directory_of(options: Options) -> Path:
 
     Raises: UsageError.
     """
-    directory = Path(options.directory or ".").absolute()
-    if options.directory and not directory.is_dir():
+    try:
+        directory = Path(options.directory or ".").absolute()
+        there = directory.is_dir()
+    except OSError as error:
+        what = f"this directory cannot be used: {error.strerror or error}"
+        raise UsageError(what, options.directory[:200] or ".", "Go to a directory that exists.") from error
+    if options.directory and not there:
         raise UsageError("this is not a directory", options.directory, "Give an existing directory to -C.")
     return Path(_normal(directory))
 
@@ -135,7 +141,7 @@ def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: b
     path, node = collected.get(lambda: read_config(options, env, directory), (directory / CONFIG_FILE, EMPTY))
     own = collected.get(lambda: _settings_file(directory), Layer(SETTINGS_FILE, {}))
     settings = collected.get(lambda: _settings(options, env, directory, node, own), resolve_settings([]))
-    env = {**_dotenv(directory), **env}
+    env = {**_dotenv(directory, env), **env}
     run_path, run = collected.get(lambda: read_run_config(options, directory, path, node), (path, MINIMAL_RUN))
     if collected.found and node is not EMPTY:
         # Something cannot be read; what can be is checked all the same, so that one run tells all.
@@ -148,6 +154,16 @@ def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: b
     warnings = (*resolved.warnings, *_check_files(resolved, allow_missing))
     secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted))
     return Workspace(name, directory, settings, resolved, secrets, env, warnings)
+
+
+def refuse_local(settings: Settings) -> None:
+    """Stops a command that could only pretend to run local processes.
+
+    Raises: UsageError.
+    """
+    if settings.runtime == "local":
+        what = "the local runtime is not part of this version"
+        raise UsageError(what, "runtime", "Leave --runtime out, or set runtime: container.")
 
 
 class _Findings:
@@ -196,15 +212,13 @@ def read_run_config(options: Options, directory: Path, config: Path, node: Node)
     if host.exists(beside):
         return beside, parse(host.read_file(beside, RUN_FILE, ""), RUN_FILE)
     path = data_directory("templates") / BASELINE
-    return path, parse(host.read_file(path, RUN_FILE, ""), f"templates/{BASELINE}")
+    return path, parse(host.read_file(path, RUN_FILE, ""), OWN_RUN_FILE)
 
 
 def _named_run_config(node: Node) -> str:
-    for section in ("ogx", "llama_stack"):
-        found = lookup(node, (section, "library_client_config_path"))
-        if found and isinstance(found.value, str):
-            return found.value
-    return ""
+    section = "ogx" if lookup(node, ("ogx",)) else "llama_stack"
+    found = lookup(node, (section, "library_client_config_path"))
+    return found.value if found and isinstance(found.value, str) else ""
 
 
 def _settings_file(directory: Path) -> Layer:
@@ -219,7 +233,7 @@ def _settings(options: Options, env: Mapping[str, str], directory: Path, node: N
     from_env = layer_from_env(env)
     from_options = layer_from_options(options.sets, _as_settings(options))
     above = [embedded, own, from_env, from_options]
-    names = options.profiles or _listed(env.get("LCOMPOSE_PROFILE", "")) or _profiles(above)
+    names = _profiles(above)
     return resolve_settings([*profile_layers(names, directory), *above, _chosen(names)])
 
 
@@ -232,13 +246,11 @@ def _chosen(names: tuple[str, ...]) -> Layer:
     return Layer("profiles", {"profiles": list(names)})
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(item.strip() for item in text.split(",") if item.strip())
-
-
 def _as_settings(options: Options) -> dict[str, object]:
     given = {"engine": options.engine, "runtime": options.runtime, "gpu": options.gpu}
     tree: dict[str, object] = {key: value for key, value in given.items() if value}
+    if options.profiles:
+        tree["profiles"] = list(options.profiles)
     images = dict(_image(item) for item in options.images)
     if images:
         tree["services"] = {service: {"image": image} for service, image in images.items()}
@@ -257,20 +269,27 @@ def _image(item: str) -> tuple[str, str]:
     return service, image
 
 
-def _dotenv(directory: Path) -> dict[str, str]:
+def _dotenv(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """The variables of .env; ``${NAME}`` in one means the environment's, else an earlier one of the file."""
     path = directory / ".env"
     if not host.exists(path):
         return {}
     from io import StringIO
 
     from dotenv import dotenv_values
+    from dotenv.variables import parse_variables
 
     data = host.read_file(path, ".env", "")
     try:
-        found = dotenv_values(stream=StringIO(data.decode()), interpolate=True)
+        # Not filled in there: that would read this process' own environment.
+        read = dotenv_values(stream=StringIO(data.decode()), interpolate=False)
     except UnicodeDecodeError as error:
         raise UsageError(".env is not UTF-8 text", str(path), "Save the file as UTF-8.") from error
-    return {name: value for name, value in found.items() if value is not None}
+    found: dict[str, str] = {}
+    for name, value in read.items():
+        if value is not None:
+            found[name] = "".join(atom.resolve({**found, **env}) for atom in parse_variables(value))
+    return found
 
 
 def _check_files(resolved: Resolved, allow_missing: bool) -> list[Finding]:

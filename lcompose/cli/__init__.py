@@ -34,8 +34,9 @@ def _run() -> int:
 
     from lcompose.cli.root import root
     from lcompose.console import Console
+    from lcompose.spec.secrets import Secrets
 
-    console = Console(as_json="--json" in sys.argv[1:])
+    console = Console(as_json="--json" in sys.argv[1:], redact=Secrets(os.environ).redact)
     try:
         result: Any = root.main(standalone_mode=False, prog_name="lcompose")
     except LcomposeError as error:

@@ -13,6 +13,7 @@ from lcompose.console import Console
 from lcompose.engines import Engine
 from lcompose.engines.select import holding
 from lcompose.execute import Context, execute
+from lcompose.logs import kept
 from lcompose.observe import secrets_of, snapshot
 from lcompose.plan import plan_down
 from lcompose.workspace import project_name, wanted_engine
@@ -50,6 +51,13 @@ def take_down(console: Console, engine: Engine, name: str, env: Mapping[str, str
     if console.as_json:
         console.value({"down": name, "containers": len(observed.containers), "logs": str(place / "logs")})
     elif plan.steps:
-        console.result(f"{name} is down. Its logs: {place / 'logs'}")
+        told = f" Its logs: {place / 'logs'}" if kept(place / "logs") else ""
+        console.result(f"{name} is down.{told}")
     else:
-        console.result(f"{name}: nothing to take down.")
+        console.result(f"{name}: nothing to take down.{others(engine, name)}")
+
+
+def others(engine: Engine, name: str) -> str:
+    """A hint at the projects that do run: the name may just be another one."""
+    found = [project for project in engine.projects() if project != name]
+    return f" On {engine.name} there is: {', '.join(found)} (choose with -p)." if found else ""

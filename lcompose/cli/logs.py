@@ -51,16 +51,18 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _kept(directory: Path, given: dict[str, Any]) -> list[logs.Line]:
+    """What was kept of each service's last run."""
+    newest = {logs.service_of(path): path for path in logs.kept(directory)}
     found: list[logs.Line] = []
-    for path in logs.kept(directory):
-        lines = logs.read_kept(path)
-        if not given["services"] or path.stem.rsplit("-", 1)[0] in given["services"]:
-            found += lines[-given["tail"] :] if given["tail"] else lines
+    for service, path in newest.items():
+        if not given["services"] or service in given["services"]:
+            lines = logs.read_kept(path)
+            found += lines if given["tail"] is None else lines[len(lines) - min(given["tail"], len(lines)) :]
     return sorted(found, key=lambda line: line.time)
 
 
 def _refuse_unknown(asked: tuple[str, ...], running: set[str], directory: Path) -> None:
-    known = running | {path.stem.rsplit("-", 1)[0] for path in logs.kept(directory)}
+    known = running | {logs.service_of(path) for path in logs.kept(directory)}
     for service in asked:
         if service not in known:
             raise UsageError(f"no service is called {service[:40]!r}", "", suggestion(service, sorted(known)))

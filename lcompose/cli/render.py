@@ -11,7 +11,7 @@ from lcompose.cli.options import console_of, environment, options_of, shared_opt
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.target import EngineName, TargetFacts
 from lcompose.targets import translate
-from lcompose.workspace import Workspace, open_workspace
+from lcompose.workspace import Workspace, open_workspace, refuse_local
 
 
 @click.command()
@@ -35,11 +35,13 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     console = console_of(options)
     env = environment()
     workspace = open_workspace(options, env, allow_missing=given["allow_missing"])
+    refuse_local(workspace.settings)
     output = given["output"]
     place = Path(output).absolute() if output else Path.cwd()
     facts = _facts(workspace, folder=bool(output), here=given["described"] == "here")
     bundle = translate(workspace.resolved.project, facts, workspace.place(place))
     console.warn(workspace.warnings)
+    console.changes(workspace.resolved.project.changes)
     for line in bundle.report:
         console.note(f"note: {line}")
     if output:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lcompose.cli.down import others
 from lcompose.cli.options import console_of, environment, options_of, shared_options
 from lcompose.engines.select import holding
 from lcompose.gate import verdicts_now
@@ -42,7 +43,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         header = ("SERVICE", "STATE", "RESTARTS", "PORTS", "DETAIL")
         console.table(header, [[str(row[key.lower()]) for key in header] for row in rows])
     else:
-        console.result(f"{name}: nothing runs on {engine.name}. Start it: lcompose up")
+        console.result(f"{name}: nothing runs on {engine.name}.{others(engine, name) or ' Start it: lcompose up'}")
     return 0 if ready else NOT_READY
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,25 @@ import click
 
 from lcompose import bundle as files
 from lcompose import host
+from lcompose.cli import Terminated
+from lcompose.cli.down import take_down
 from lcompose.cli.options import console_of, environment, options_of, shared_options
 from lcompose.console import Console
 from lcompose.engines import Creation, Engine
 from lcompose.engines.select import choose
-from lcompose.errors import ConfigError, MachineError, NotReadyError, UsageError
+from lcompose.errors import ConfigError, LcomposeError, MachineError, NotReadyError
 from lcompose.execute import Context, execute
 from lcompose.gate import Clock, wait_until_ready
 from lcompose.lightspeed.config import missing_variables
 from lcompose.observe import is_remote, snapshot
 from lcompose.plan import describe, plan_up
+from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import FileMount, Project, Service
 from lcompose.spec.run import Gated, GateSpec, Observed, Plan
 from lcompose.spec.target import EngineFacts, TargetFacts
-from lcompose.targets import translate, words
-from lcompose.workspace import Workspace, open_workspace
+from lcompose.targets import translate
+from lcompose.workspace import Workspace, open_workspace, refuse_local
 
 
 @click.command()
@@ -47,6 +52,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     workspace = _ready_to_start(options, environment())
     console.redact = workspace.secrets.redact
     console.warn(workspace.warnings)
+    console.changes(workspace.resolved.project.changes)
     engine, facts = choose(workspace.settings.engine, workspace.env)
     bundle, place = _bundle(workspace, engine, facts)
     observed = snapshot(engine, workspace.name)
@@ -56,22 +62,34 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         return 0
     if not is_remote(engine):
         _refuse_taken_ports(workspace.resolved.project, observed)
-    with files.locked(place, workspace.name):
-        files.replace_private_bundle(bundle, place)
-        _start(console, workspace, engine, bundle, place, plan)
-        spec = _gate_spec(workspace.resolved.project, given["wait_timeout"] or workspace.settings.wait_timeout)
-        _wait(console, spec, engine, workspace)
-    _say_ready(console, workspace, time.monotonic() - begun)
-    if given["attach"]:
-        _attach(console, engine, workspace)
+    spec = _gate_spec(workspace.resolved.project, given["wait_timeout"] or workspace.settings.wait_timeout)
+    with _interruption(console, engine, workspace, attached=given["attach"]):
+        with files.locked(place, workspace.name):
+            files.replace_private_bundle(bundle, place)
+            _start(console, workspace, engine, bundle, place, plan)
+            _wait(console, spec, engine, workspace)
+        _say_ready(console, workspace, time.monotonic() - begun)
+        if given["attach"]:
+            _follow(console, engine, workspace)
     return 0
+
+
+@contextmanager
+def _interruption(console: Console, engine: Engine, workspace: Workspace, *, attached: bool) -> Iterator[None]:
+    """What an interruption means: an attached stack goes down, any other goes on and that is said."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        if not attached:
+            console.note("What was started goes on; 'lcompose down' takes it down.")
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        take_down(console, engine, workspace.name, workspace.env, volumes=False)
 
 
 def _ready_to_start(options: Any, env: dict[str, str]) -> Workspace:
     workspace = open_workspace(options, env)
-    if workspace.settings.runtime == "local":
-        what = "the local runtime is not part of this version"
-        raise UsageError(what, "runtime", "Leave --runtime out, or set runtime: container.")
+    refuse_local(workspace.settings)
     missing = missing_variables(workspace.resolved.configuration, workspace.env)
     missing_own = _missing_own(workspace)
     if missing or missing_own:
@@ -125,7 +143,7 @@ def _plan(workspace: Workspace, engine: Engine, bundle: Bundle, observed: Observ
 
     project = workspace.resolved.project
     rendered = plain(parse(bundle.main.text.encode(), bundle.main.path))
-    digests = {name: str(service["labels"][words.DIGEST_LABEL]) for name, service in rendered["services"].items()}
+    digests = {name: str(service["labels"][labels.DIGEST]) for name, service in rendered["services"].items()}
     absent = engine.missing_images([service.image for service in project.services])
     _refuse_unpullable(project, absent)
     return plan_up(project, digests, observed, absent)
@@ -175,6 +193,7 @@ def _start(console: Console, workspace: Workspace, engine: Engine, bundle: Bundl
         services=tuple(service.name for service in project.services),
         inherited=dict(bundle.inherited),
         timeout=workspace.settings.pull_timeout,
+        salt=files.salt_of(place),
     )
     context = Context(engine, project.name, place / "logs", workspace.secrets, creation)
     for event in execute(plan, context):
@@ -190,8 +209,11 @@ def _wait(console: Console, spec: GateSpec, engine: Engine, workspace: Workspace
         for event in wait_until_ready(spec, engine, Clock(time.monotonic, time.sleep), workspace.secrets):
             console.event(event)
     except NotReadyError:
-        place = files.project_directory(workspace.env, engine.endpoint(), workspace.name)
-        _keep_all(engine, workspace, place / "logs")
+        try:
+            place = files.project_directory(workspace.env, engine.endpoint(), workspace.name)
+            _keep_all(engine, workspace, place / "logs")
+        except LcomposeError as error:
+            console.note(f"note: the logs could not be kept: {error.what}")
         raise
 
 
@@ -226,15 +248,10 @@ def address_of(service: Service) -> str:
     return f"{service.probe.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port.published}"
 
 
-def _attach(console: Console, engine: Engine, workspace: Workspace) -> None:
-    from lcompose.cli.down import take_down
+def _follow(console: Console, engine: Engine, workspace: Workspace) -> None:
     from lcompose.logs import followed
 
     console.note("Following the logs; Ctrl-C takes the stack down.")
-    try:
-        for line in followed(engine, snapshot(engine, workspace.name).containers, 0):
-            console.log_line(line.service, line.text)
-    except KeyboardInterrupt:
-        console.note("")
-    finally:
-        take_down(console, engine, workspace.name, workspace.env, volumes=False)
+    for line in followed(engine, snapshot(engine, workspace.name).containers, 0):
+        console.log_line(line.service, line.text)
+    take_down(console, engine, workspace.name, workspace.env, volumes=False)

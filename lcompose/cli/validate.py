@@ -43,5 +43,6 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         )
         return
     console.warn(warnings)
+    console.changes(workspace.resolved.project.changes)
     services = ", ".join(service.name for service in workspace.resolved.project.services)
     console.result(f"The configuration is right (generation {config.generation}). It starts: {services}.")

@@ -17,7 +17,8 @@ from lcompose.spec.text import EnvRef
 class Creation:
     """What an engine needs to create a project's containers.
 
-    ``inherited`` are the variables of each service that are passed on by name alone.
+    ``inherited`` are the variables of each service that are passed on by name alone; ``salt`` keeps
+    a digest of their values from being guessed back.
     """
 
     project: str
@@ -27,6 +28,7 @@ class Creation:
     services: tuple[str, ...]
     inherited: Mapping[str, tuple[EnvRef, ...]]
     timeout: float
+    salt: str = ""
 
 
 class Engine(Protocol):
@@ -48,6 +50,9 @@ class Engine(Protocol):
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """The project's containers, running or not."""
+
+    def projects(self) -> list[str]:
+        """The names of the projects that lcompose has containers of."""
 
     def environment(self, container: str) -> dict[str, str]:
         """The variables of a container: what is secret in its log is known from them."""

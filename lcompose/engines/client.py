@@ -12,16 +12,11 @@ from lcompose import host
 from lcompose.engines import Creation
 from lcompose.errors import EngineError
 from lcompose.host import Finished
+from lcompose.spec import labels
 from lcompose.spec.project import Probe
 from lcompose.spec.run import Container
 from lcompose.spec.target import EngineFacts, EngineName
 
-PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
-DIGEST_LABEL = "lcompose.config-digest"
-AFTER_LABEL = "lcompose.after"
-PROBE_LABEL = "lcompose.probe"
-DEPENDS_LABEL = "com.docker.compose.depends_on"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 PROMPT = 8.0  # seconds that an engine has to say which one it is
 QUICK = 20.0  # seconds for a call that only asks or changes one thing; a healthy engine takes 0.3
@@ -71,13 +66,19 @@ class Client:
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """See Engine."""
-        ids = self._ids("ps", "--all", "--quiet", "--no-trunc", project=project)
-        if not ids:
-            return ()
-        finished = self._try("container", "inspect", *ids)
-        # One that went away between the two calls is no error: the others are still told.
-        found = json.loads(finished.out or "[]")
+        found = self._inspected(f"{labels.PROJECT}={project}")
         return tuple(sorted((self._container(one) for one in found), key=lambda one: one.name))
+
+    def projects(self) -> list[str]:
+        """See Engine."""
+        found = self._inspected(labels.DIGEST)
+        return sorted({one["Config"]["Labels"].get(labels.PROJECT, "") for one in found} - {""})
+
+    def _inspected(self, label: str) -> list[Any]:
+        """Containers with a label; one that goes away meanwhile is no error, the others are told."""
+        ids = self._do("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").out.split()
+        found = json.loads(self._try("container", "inspect", *ids).out or "[]") if ids else []
+        return list(found)
 
     def environment(self, container: str) -> dict[str, str]:
         """See Engine."""
@@ -130,7 +131,7 @@ class Client:
         return host.lines(argv, env=self._env)
 
     def _ids(self, *argv: str, project: str) -> list[str]:
-        found = self._do(*argv, "--filter", f"label={PROJECT_LABEL}={project}")
+        found = self._do(*argv, "--filter", f"label={labels.PROJECT}={project}")
         return found.out.split()
 
     def _try(self, *argv: str, timeout: float = QUICK) -> Finished:
@@ -144,13 +145,13 @@ class Client:
         return finished
 
     def _container(self, one: Mapping[str, Any]) -> Container:
-        state, labels = one["State"], one["Config"].get("Labels") or {}
+        state, carried = one["State"], one["Config"].get("Labels") or {}
         health, output = self._dialect.health(state)
         networks = (one.get("NetworkSettings") or {}).get("Networks") or {}
         return Container(
             id=one["Id"],
             name=one["Name"].lstrip("/"),
-            service=labels.get(SERVICE_LABEL, ""),
+            service=carried.get(labels.SERVICE, ""),
             state=state.get("Status", ""),
             exit_code=int(state.get("ExitCode") or 0),
             restarts=int(one.get("RestartCount") or 0),
@@ -158,28 +159,28 @@ class Client:
             health=health,
             health_output=output,
             error=str(state.get("Error") or ""),
-            digest=labels.get(DIGEST_LABEL, ""),
-            after=_after(labels),
+            digest=carried.get(labels.DIGEST, ""),
+            after=_after(carried),
             stop_grace=int(one["Config"].get("StopTimeout") or 10),
             address=next((net.get("IPAddress") or "" for net in networks.values()), ""),
             ports=_ports((one.get("NetworkSettings") or {}).get("Ports") or {}),
             image=str(one["Config"].get("Image") or ""),
-            probe=_probe(labels),
+            probe=_probe(carried),
         )
 
 
-def _probe(labels: Mapping[str, str]) -> Probe | None:
+def _probe(carried: Mapping[str, str]) -> Probe | None:
     """The readiness probe that our label carries: so ``status`` needs no configuration."""
-    text = labels.get(PROBE_LABEL)
+    text = carried.get(labels.PROBE)
     return Probe(**json.loads(text)) if text else None
 
 
-def _after(labels: Mapping[str, str]) -> tuple[str, ...]:
+def _after(carried: Mapping[str, str]) -> tuple[str, ...]:
     """The services that must outlive this one: our label, or Compose's for somebody else's file."""
-    own = labels.get(AFTER_LABEL)
+    own = carried.get(labels.AFTER)
     if own is not None:
         return tuple(own.split(","))
-    depends = labels.get(DEPENDS_LABEL) or ""
+    depends = carried.get(labels.DEPENDS_ON) or ""
     return tuple(part.split(":")[0] for part in depends.split(",") if part)
 
 

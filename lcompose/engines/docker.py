@@ -24,7 +24,7 @@ def connect(env: Mapping[str, str]) -> Client:
 
 def _facts(env: Mapping[str, str]) -> EngineFacts:
     if host.find_program("docker", env.get("PATH")) is None:
-        return _problem("docker is not installed", "Install Docker Engine, or use --engine podman.")
+        return _problem("docker is not installed", "Install Docker Engine with Compose v2.")
     try:
         server = host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=PROMPT, env=env)
         compose = host.run(["docker", "compose", "version", "--short"], timeout=PROMPT, env=env)

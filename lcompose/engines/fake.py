@@ -60,6 +60,9 @@ class FakeEngine:
         self.held = [self._next(one) for one in self.held]
         return tuple(self.held)
 
+    def projects(self) -> list[str]:
+        return sorted({one.name for one in self.held})
+
     def environment(self, container: str) -> dict[str, str]:
         return self.variables.get(container, {})
 

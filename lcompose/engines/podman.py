@@ -12,11 +12,12 @@ from lcompose import host
 from lcompose.engines import Creation
 from lcompose.engines.client import PROMPT, Client, Dialect
 from lcompose.errors import EngineError, LcomposeError, MachineError
+from lcompose.spec import labels
 from lcompose.spec.target import EngineFacts
 from lcompose.spec.text import EnvRef
 
 OLDEST_COMPOSE = (1, 2, 0)
-INSTALL_COMPOSE = "Install it: pip install 'lcompose[podman]'"
+INSTALL_COMPOSE = "Install podman-compose where lcompose is: pip install podman-compose"
 
 
 def connect(env: Mapping[str, str]) -> Client:
@@ -32,7 +33,7 @@ def compose_program(env: Mapping[str, str]) -> str | None:
 
 def _facts(env: Mapping[str, str]) -> EngineFacts:
     if host.find_program("podman", env.get("PATH")) is None:
-        return _problem("podman is not installed", "Install Podman, or use --engine docker.")
+        return _problem("podman is not installed", "Install Podman.")
     compose = compose_program(env)
     if compose is None:
         return _problem("podman-compose is not installed", INSTALL_COMPOSE)
@@ -78,9 +79,9 @@ def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
         argv = [program, "--project-name", creation.project, "--file", str(creation.file)]
         argv += [f"--podman-run-args={' '.join(names)}"] if names else []
         argv += ["up", "--no-start", "--no-deps", service]
-        finished = host.run(
-            argv, timeout=creation.timeout, env=_with_defaults(creation.env, inherited), on_line=on_line
-        )
+        env = _with_defaults(creation.env, inherited)
+        env[labels.VARIABLES_DIGEST] = _digest(env, inherited, creation.salt)
+        finished = host.run(argv, timeout=creation.timeout, env=env, on_line=on_line)
         if finished.code:
             raise EngineError(
                 f"podman-compose could not create {service}: {_reason(finished.said)}",
@@ -92,6 +93,14 @@ def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
 def _with_defaults(env: Mapping[str, str], inherited: Iterable[EnvRef]) -> dict[str, str]:
     """The environment in which variables that are empty or unset have their defaults, as in Compose."""
     return {**env, **{one.name: one.default for one in inherited if one.default and not env.get(one.name)}}
+
+
+def _digest(env: Mapping[str, str], inherited: Iterable[EnvRef], salt: str) -> str:
+    """Changes when a value does; salted, since it shows where the values must not be guessed from it."""
+    import hashlib
+
+    values = "\0".join(f"{one.name}={env.get(one.name, '')}" for one in inherited)
+    return hashlib.sha256(f"{salt}\0{values}".encode()).hexdigest()[:16]
 
 
 def _reason(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
+from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
 from lcompose.spec.target import TargetFacts
@@ -62,6 +63,9 @@ def _service(
     # There is no depends_on: podman-compose makes --requires of it, which starts a finished
     # one-shot again when its dependent starts.
     tree = words.common(service, words.digest_of(service, texts, place))
+    if facts.form == "run":
+        # The values are handed on outside the file; this tells podman-compose when they change.
+        tree["labels"][labels.VARIABLES] = f"${{{labels.VARIABLES_DIGEST}:-}}"
     environment = {
         name: words.in_compose(value)
         for name, value in service.environment

@@ -10,6 +10,7 @@ from typing import Any
 from lcompose import __version__, vendors
 from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
+from lcompose.spec import labels
 from lcompose.spec.project import (
     Derived,
     DocumentMount,
@@ -23,9 +24,6 @@ from lcompose.spec.project import (
 from lcompose.spec.text import Address, ComposeText, EnvRef, Text
 from lcompose.targets import Place
 
-DIGEST_LABEL = "lcompose.config-digest"
-AFTER_LABEL = "lcompose.after"
-PROBE_LABEL = "lcompose.probe"
 MARK = "# Made by lcompose"
 MOST_STEPS_UP = 2
 
@@ -125,13 +123,13 @@ def common(service: Service, digest: str) -> dict[str, Any]:
 
 def _labels(service: Service, digest: str) -> dict[str, str]:
     """What ``down`` and ``status`` must know of a container without any file."""
-    labels = {DIGEST_LABEL: digest}
+    found = {labels.DIGEST: digest}
     if service.after:
-        labels[AFTER_LABEL] = ",".join(service.after)
+        found[labels.AFTER] = ",".join(service.after)
     if service.probe:
         fields = {name: value for name in Probe.__slots__ if (value := getattr(service.probe, name))}
-        labels[PROBE_LABEL] = literal(json.dumps(fields))
-    return labels
+        found[labels.PROBE] = literal(json.dumps(fields))
+    return found
 
 
 def _limits(service: Service) -> dict[str, Any]:

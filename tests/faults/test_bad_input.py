@@ -116,7 +116,7 @@ def test_missing_variables_are_told_together_and_with_their_place(tmp_path: Path
     ran = lcompose("up", cwd=tmp_path)
     assert ran.code == 2
     assert "lightspeed-stack.yaml:12:25: deployment_environment: error: the variable STAGE is not set" in ran.err
-    assert "baseline-run.yaml" in ran.err
+    assert "lcompose's own run.yaml (you have none):" in ran.err
     assert "the variable OPENAI_API_KEY is not set" in ran.err
 
 

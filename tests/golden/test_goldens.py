@@ -91,7 +91,7 @@ def test_the_golden_follows_the_compose_schema(case: Case) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if case.engine == "docker"], ids=lambda case: case.name)
 def test_docker_compose_reads_the_golden_as_it_is_meant(case: Case, docker: str) -> None:
     path = golden_path(case, "compose.yaml")
-    variables = {name: "value" for name in required_variables(path)}
+    variables = dict.fromkeys(required_variables(path), "value")
     done = subprocess.run(
         [docker, "compose", "--file", str(path), "config", "--format", "json"],
         env={**os.environ, **variables},
@@ -121,7 +121,7 @@ def test_podman_compose_reads_the_golden(case: Case, podman: str) -> None:
     program = compose_program(os.environ)
     assert program
     path = golden_path(case, "compose.yaml")
-    variables = {name: "value" for name in required_variables(path)}
+    variables = dict.fromkeys(required_variables(path), "value")
     done = subprocess.run(
         [program, "--file", str(path), "config"],
         env={**os.environ, **variables},

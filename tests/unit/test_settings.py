@@ -179,7 +179,7 @@ def test_sections_of_lightspeed_stack_yaml_are_settings_too() -> None:
         ("LCOMPOSE_CONTAINER__ENV__EMPTY", "", {"services": {"llama-stack": {"env": {"EMPTY": ""}}}}),
         ("LCOMPOSE_GPU", "", {}),
         ("LCOMPOSE_PROJECT_NAME", "x", {}),
-        ("LCOMPOSE_PROFILE", "prod", {}),
+        ("LCOMPOSE_PROFILE", "prod", {"profiles": ["prod"]}),
         ("PATH", "/bin", {}),
         ("lcompose_gpu", "cuda", {}),
     ],
@@ -244,11 +244,11 @@ def test_set_without_a_value_is_refused() -> None:
 @pytest.mark.parametrize(
     ("item", "complaint"),
     [
-        ("wait_timout=1", "--set wait_timout: wait_timout: error: unknown key\n    Did you mean 'wait_timeout'?"),
-        ("container.imag=x", "--set container.imag: container.imag: error: unknown key\n    Did you mean 'image'?"),
-        ("wait_timeout.x=1", "--set wait_timeout.x: wait_timeout: error: input should be a valid integer\n"
+        ("wait_timout=1", "--set: wait_timout: error: unknown key\n    Did you mean 'wait_timeout'?"),
+        ("container.imag=x", "--set: container.imag: error: unknown key\n    Did you mean 'image'?"),
+        ("wait_timeout.x=1", "--set: wait_timeout: error: input should be a valid integer\n"
                              "    Here stands a mapping; correct it."),
-        ("container=x", "--set container: container: error: input should be a valid dictionary\n"
+        ("container=x", "--set: container: error: input should be a valid dictionary\n"
                         "    Here stands text; correct it."),
     ],
 )  # fmt: skip

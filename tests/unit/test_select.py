@@ -1,0 +1,127 @@
+"""Which engine a command uses; engines here are small programs that say what real ones would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lcompose.engines.select import choose, connect, holding
+from lcompose.errors import MachineError
+from lcompose.spec.target import EngineFacts
+
+# What each program answers: "docker version", "docker compose version" and so on; the rest is empty.
+GOOD_DOCKER = {"version": "27.0.3", "compose": "2.30.1"}
+GOOD_PODMAN = {"info": "5.2.0", "--version": "podman version 5.2.0"}
+INSPECTED = """[{
+  "Id": "c1", "Name": "/demo-web-1",
+  "State": {"Status": "running"},
+  "Config": {"Image": "web:1", "Labels": {"com.docker.compose.project": "demo", "com.docker.compose.service": "web"}}
+}]"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with some engines on it."""
+
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which they are found, and nothing else."""
+        return {"PATH": str(self.folder), "DOCKER_HOST": "unix:///nowhere", "HOME": str(self.folder)}
+
+    def has(self, program: str, answers: dict[str, str], *, code: int = 0) -> Machine:
+        """Puts a program on it that answers by its first argument, or fails."""
+        cases = [f"  {first}) cat <<'END'\n{text}\nEND\n  ;;" for first, text in answers.items()]
+        path = self.folder / program
+        lines = ["#!/bin/sh", "PATH=/usr/bin:/bin", 'case "$1" in', *cases, "esac", f"exit {code}"]
+        path.write_text("\n".join(lines) + "\n")
+        path.chmod(0o755)
+        return self
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def with_podman(machine: Machine, **more: str) -> Machine:
+    """The machine with a Podman that works."""
+    machine.has("podman", GOOD_PODMAN | more)
+    return machine.has("podman-compose", {"--version": "podman-compose version 1.5.0"})
+
+
+def test_without_an_engine_each_is_told_with_its_way_out(machine: Machine) -> None:
+    with pytest.raises(MachineError) as caught:
+        choose(None, machine.env)
+    assert caught.value.exit_code == 4
+    assert caught.value.what == ("no container engine can be used: docker is not installed; podman is not installed")
+    assert " Or: " in caught.value.fix
+
+
+@pytest.mark.parametrize("wanted", ["docker", "podman"])
+def test_an_engine_that_is_asked_for_is_the_only_one_that_counts(machine: Machine, wanted: str) -> None:
+    with pytest.raises(MachineError) as caught:
+        choose(wanted, machine.env)  # type: ignore[arg-type]
+    assert caught.value.what == f"no container engine can be used: {wanted} is not installed"
+
+
+def test_docker_is_taken_where_it_answers(machine: Machine) -> None:
+    engine, facts = choose(None, with_podman(machine).has("docker", GOOD_DOCKER).env)
+    assert engine.name == "docker"
+    assert facts == EngineFacts("docker", (27, 0, 3), (2, 30, 1))
+
+
+def test_podman_is_taken_where_docker_does_not_answer(machine: Machine) -> None:
+    machine.has("docker", {"version": "Cannot connect to the Docker daemon"}, code=1)
+    engine, facts = choose(None, with_podman(machine).env)
+    assert (engine.name, facts.version) == ("podman", (5, 2, 0))
+
+
+def test_podman_is_taken_where_it_is_asked_for(machine: Machine) -> None:
+    engine, _ = choose("podman", with_podman(machine).has("docker", GOOD_DOCKER).env)
+    assert engine.name == "podman"
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ({"version": "27.0.3", "compose": "2.20.0"}, "Docker Compose 2.20.0 is too old"),
+        ({"version": "27.0.3", "compose": "2.23.0"}, "Docker Compose 2.23.0 is too old"),
+    ],
+)
+def test_a_docker_that_is_too_old_is_told_apart(machine: Machine, answers: dict[str, str], problem: str) -> None:
+    assert connect("docker", machine.has("docker", answers).env).facts().problem == problem
+
+
+def test_a_docker_that_does_not_answer_is_told_with_its_words(machine: Machine) -> None:
+    machine.has("docker", {"version": "Cannot connect to the Docker daemon"}, code=1)
+    facts = connect("docker", machine.env).facts()
+    assert facts.problem == "Docker does not answer: Cannot connect to the Docker daemon"
+    assert not facts.usable
+
+
+def test_the_engine_that_runs_the_project_holds_it(machine: Machine) -> None:
+    with_podman(machine, ps="c1", container=INSPECTED).has("docker", GOOD_DOCKER | {"volume": "demo_data"})
+    assert holding("demo", None, machine.env).name == "podman"
+
+
+def test_the_engine_that_has_what_is_left_of_the_project_holds_it(machine: Machine) -> None:
+    with_podman(machine, volume="demo_data").has("docker", GOOD_DOCKER)
+    assert holding("demo", None, machine.env).name == "podman"
+
+
+def test_where_none_has_the_project_the_first_engine_that_answers_is_taken(machine: Machine) -> None:
+    assert holding("demo", None, with_podman(machine).has("docker", GOOD_DOCKER).env).name == "docker"
+
+
+def test_the_engine_that_is_asked_for_holds_the_project_whoever_runs_it(machine: Machine) -> None:
+    with_podman(machine, ps="c1", container=INSPECTED).has("docker", GOOD_DOCKER)
+    assert holding("demo", "docker", machine.env).name == "docker"
+
+
+def test_a_project_without_any_engine_is_an_error(machine: Machine) -> None:
+    with pytest.raises(MachineError):
+        holding("demo", None, machine.env)
