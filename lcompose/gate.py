@@ -17,7 +17,7 @@ from lcompose.spec.secrets import Secrets
 
 # Asking is cheap and looking is not: an inspection takes the engine 40 ms of a core.
 FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 0.5
+LONGEST_PAUSE = 0.2
 SLOWER = 1.25
 LOOK_EVERY = 1.0
 TELL_EVERY = 1.0

@@ -164,6 +164,14 @@ def test_a_second_up_changes_nothing_and_a_changed_configuration_converges(
     assert lcompose(*arguments, cwd=folder, env=env).code == 0
     assert sorted(left_behind(engine, project)["containers"]) == sorted(first)
 
+    # What no label tells: settings and values. The engine replaces the container, and it is started.
+    changed = [*arguments, "--set", "services.llama-stack.log_level=warning", "--wait-timeout", "60"]
+    assert lcompose(*changed, cwd=folder, env=env | {"OPENAI_API_KEY": "sk-another-secret"}).code == 0
+    inside = _environment(engine, _container(engine, project, "llama-stack"))
+    assert "OPENAI_API_KEY=sk-another-secret" in inside
+    assert lcompose(*arguments, "--wait-timeout", "60", cwd=folder, env=env).code == 0
+    first = left_behind(engine, project)["containers"]
+
     path = folder / "lightspeed-stack.yaml"
     path.write_text(path.read_text() + "deployment_environment: changed\n")
     plan = lcompose(*arguments, "--dry-run", cwd=folder, env=env)
@@ -183,6 +191,12 @@ def test_a_second_up_changes_nothing_and_a_changed_configuration_converges(
     assert query(lcore, "still there?")["response"] == "mock: still there?"
 
 
+def _environment(engine: str, container: str) -> list[str]:
+    argv = [engine, "inspect", "--format", "{{json .Config.Env}}", container]
+    found: list[str] = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
 def _container(engine: str, project: str, service: str) -> str:
     labels = [f"label=com.docker.compose.project={project}", f"label=com.docker.compose.service={service}"]
     filters = [part for label in labels for part in ("--filter", label)]
@@ -193,13 +207,13 @@ def _container(engine: str, project: str, service: str) -> str:
 def test_what_is_written_is_kept_over_down_and_up(
     engine: str, project: str, folder: Path, images: list[str], model: Model, lcompose: Lcompose
 ) -> None:
-    options, lcore, _ = ports()
+    options, _, _ = ports()
     arguments = ["-p", project, "--engine", engine]
     env = model.variables(engine)
     assert lcompose("up", *arguments, *images, *options, cwd=folder, env=env).code == 0
     container = _container(engine, project, "lightspeed-stack")
-    write = "import os;os.makedirs('/tmp/data/feedback',exist_ok=True);open('/tmp/data/feedback/a.json','w').write('{}')"
-    subprocess.run([engine, "exec", container, "python3", "-c", write], check=True, timeout=30)
+    write = "mkdir -p /tmp/data/feedback && touch /tmp/data/feedback/a.json"
+    subprocess.run([engine, "exec", container, "sh", "-c", write], check=True, timeout=30)
     assert lcompose("down", *arguments, cwd=folder).code == 0
     assert left_behind(engine, project)["volumes"]
     assert lcompose("up", *arguments, *images, *options, cwd=folder, env=env).code == 0

@@ -71,7 +71,7 @@ def test_questions_come_less_often_with_time() -> None:
     time = Ticking()
     wait(spec("web"), engine(container("web")), time)
     assert time.slept[0] == 0.05
-    assert max(time.slept) == 0.5
+    assert max(time.slept) == 0.2
 
 
 def test_a_service_that_is_ready_is_not_asked_again() -> None:
