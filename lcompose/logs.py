@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,27 +38,20 @@ def followed(engine: Engine, containers: Iterable[Container], tail: int | None) 
 
     Raises: EngineError, MachineError when one cannot be followed.
     """
-    from queue import Queue
+    from queue import SimpleQueue
     from threading import Thread
 
-    queue: Queue[Line | LcomposeError | None] = Queue()
-    followers = [(one.service, engine.follow(one.id, tail)) for one in containers]
-
-    def read(service: str, source: Iterator[str]) -> None:
-        try:
-            for text in source:
-                queue.put(_line(service, text))
-            queue.put(None)
-        except LcomposeError as error:
-            queue.put(error)
-
-    threads = [Thread(target=read, args=pair, daemon=True) for pair in followers]
+    told: SimpleQueue[Line | LcomposeError | None] = SimpleQueue()
+    threads = [
+        Thread(target=_read, args=(one.service, engine.follow(one.id, tail), told.put), daemon=True)
+        for one in containers
+    ]
     for thread in threads:
         thread.start()
     running = len(threads)
     try:
         while running:
-            line = queue.get()
+            line = told.get()
             if isinstance(line, LcomposeError):
                 raise line
             if line is None:
@@ -67,6 +60,17 @@ def followed(engine: Engine, containers: Iterable[Container], tail: int | None) 
                 yield line
     finally:
         end_running()
+
+
+def _read(service: str, source: Iterator[str], tell: Callable[[Line | LcomposeError | None], None]) -> None:
+    """Tells every line, and at the end None or what went wrong."""
+    try:
+        for text in source:
+            tell(_line(service, text))
+    except LcomposeError as error:
+        tell(error)
+    else:
+        tell(None)
 
 
 def keep(engine: Engine, container: Container, directory: Path, secrets: Secrets) -> Path:

@@ -110,7 +110,7 @@ SETTINGS: Record = {
     **EMBEDDED,
     "engine": Key(choice("auto", "docker", "podman"), doc="Container engine."),
     "profiles": Key(listing(text()), doc="Profiles to apply, in order."),
-    "gpu": Key(text(), doc="GPU of the inference service: `none`, `cuda` or `rocm`."),
+    "gpu": Key(text(), doc="GPU of the inference service: `none`, or a vendor's such as `cuda` or `rocm`."),
     "model": Key(text(min_length=1), doc="Model that the inference service serves."),
     "lightspeed_version": Key(amount(r"^\d+\.\d+"), doc="Version of LCORE, where its image's tag does not tell."),
     "ogx_version": Key(amount(r"^\d+\.\d+"), doc="Version of Llama Stack, where its image's tag does not tell."),

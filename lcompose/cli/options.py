@@ -41,7 +41,9 @@ SHARED: tuple[Any, ...] = (
     ),
     click.option("--engine", type=click.Choice(["auto", "docker", "podman"]), help="Container engine."),
     click.option("--runtime", type=click.Choice(["container", "local"]), help="Containers or local processes."),
-    click.option("--gpu", metavar="none|cuda|rocm", help="GPU for an inference service.", shell_complete=_offer_gpus),
+    click.option(
+        "--gpu", metavar="GPU", help="GPU of an inference service: none, cuda, rocm …", shell_complete=_offer_gpus
+    ),
     click.option("--image", "images", multiple=True, metavar="SERVICE=IMAGE", help="Image of a service."),
     click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Any setting."),
     click.option("--json", "json", is_flag=True, default=None, help="Print JSON."),

@@ -8,17 +8,24 @@ from typing import Any
 import click
 
 from lcompose.cli.options import console_of, environment, options_of, shared_options
+from lcompose.errors import UsageError
+from lcompose.schema import suggestion
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.target import EngineName, TargetFacts
-from lcompose.targets import translate
+from lcompose.spec.target import Form, TargetFacts
+from lcompose.targets import names, translate
 from lcompose.workspace import Workspace, open_workspace, refuse_local
 
 
 @click.command()
 @shared_options
 @click.option("-o", "--output", metavar="DIR", help="Write a folder of files instead of one file to stdout.")
-@click.option("--for", "described", type=click.Choice(["any", "here"]), default="any", show_default=True,
-              help="Render for a described target, or for this machine's engine.")  # fmt: skip
+@click.option(
+    "--for",
+    "wanted",
+    metavar="TARGET|here",
+    help="Render for a target (docker, podman …), or for what this machine has. Default: the engine's, else docker.",
+    shell_complete=lambda _ctx, _parameter, begun: [name for name in (*names(), "here") if name.startswith(begun)],
+)
 @click.option("--allow-missing", is_flag=True, help="Go on although files to be mounted are not here.")
 @click.option("--force", is_flag=True, help="Replace generated files that somebody edited.")
 @click.pass_context
@@ -38,7 +45,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     refuse_local(workspace.settings)
     output = given["output"]
     place = Path(output).absolute() if output else Path.cwd()
-    facts = _facts(workspace, folder=bool(output), here=given["described"] == "here")
+    facts = _facts(workspace, folder=bool(output), wanted=given["wanted"] or "")
     bundle = translate(workspace.resolved.project, facts, workspace.place(place))
     console.warn(workspace.warnings)
     console.changes(workspace.resolved.project.changes)
@@ -54,17 +61,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         console.result(bundle.main.text)
 
 
-def _facts(workspace: Workspace, *, folder: bool, here: bool) -> TargetFacts:
-    engine: EngineName = workspace.settings.engine or "docker"
-    facts = TargetFacts(engine, "folder" if folder else "inline")
-    if not here:
-        return facts
-    from dataclasses import replace
+def _facts(workspace: Workspace, *, folder: bool, wanted: str) -> TargetFacts:
+    form: Form = "folder" if folder else "inline"
+    if wanted == "here":
+        from lcompose.engines.select import choose
 
-    from lcompose.engines.select import choose
-
-    _, found = choose(workspace.settings.engine, workspace.env)
-    return replace(facts, engine=found.name, engine_version=found.version, compose_version=found.compose_version)
+        _, found = choose(workspace.settings.engine, workspace.env)
+        return TargetFacts(found.name, form, found.version, found.compose_version)
+    target = wanted or workspace.settings.engine or "docker"
+    if target not in names():
+        raise UsageError(f"no target is called {target[:40]!r}", "--for", suggestion(target, [*names(), "here"]))
+    return TargetFacts(target, form)
 
 
 def _with_env_example(bundle: Bundle, workspace: Workspace) -> Bundle:

@@ -172,7 +172,10 @@ class Client:
 def _probe(carried: Mapping[str, str]) -> Probe | None:
     """The readiness probe that our label carries: so ``status`` needs no configuration."""
     text = carried.get(labels.PROBE)
-    return Probe(**json.loads(text)) if text else None
+    if not text:
+        return None
+    # A later lcompose may have written more fields; its project must be taken down all the same.
+    return Probe(**{name: value for name, value in json.loads(text).items() if name in Probe.__slots__})
 
 
 def _after(carried: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ Form = Literal["inline", "folder", "run"]
 class TargetFacts:
     """What the renderer may rely on where the document will be read.
 
-    ``form`` says how documents travel: inside the one file, as files beside it, or as files that
-    only lcompose itself runs.
+    ``target`` names what is generated for. ``form`` says how documents travel: inside the one file,
+    as files beside it, or as files that only lcompose itself runs.
     """
 
-    engine: EngineName = "docker"
+    target: str = "docker"
     form: Form = "inline"
     engine_version: tuple[int, ...] = (26, 1)
     compose_version: tuple[int, ...] = (2, 26)

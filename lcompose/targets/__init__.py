@@ -41,6 +41,6 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
 
     Raises: UsageError for what the target would drop in silence.
     """
-    module = import_module(f"{__name__}.{facts.engine}")
+    module = import_module(f"{__name__}.{facts.target}")
     bundle: Bundle = module.translate(project, facts, place)
     return bundle

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lcompose.spec.target import EngineName, Form, TargetFacts
+from lcompose.spec.target import Form, TargetFacts
 from lcompose.targets import translate
 from lcompose.workspace import Options, open_workspace
 
@@ -27,7 +27,7 @@ class Case:
     inputs: str
     profiles: tuple[str, ...] = ("dev",)
     gpu: str = ""
-    engine: EngineName = "docker"
+    target: str = "docker"
     form: Form = "inline"
     env: tuple[tuple[str, str], ...] = ()
 
@@ -39,9 +39,9 @@ CASES = (
     Case("gpu-rocm", "server", ("gpu",), gpu="rocm"),
     Case("prod-gpu", "server", ("prod", "gpu")),
     Case("dev-folder", "server", form="folder"),
-    Case("dev-podman", "server", engine="podman", form="folder"),
-    Case("prod-podman", "server", ("prod",), engine="podman", form="folder"),
-    Case("gpu-cuda-podman", "server", ("gpu",), engine="podman", form="folder"),
+    Case("dev-podman", "server", target="podman", form="folder"),
+    Case("prod-podman", "server", ("prod",), target="podman", form="folder"),
+    Case("gpu-cuda-podman", "server", ("gpu",), target="podman", form="folder"),
     Case("own-profile", "server", ("prod", "./mine.yaml")),
     Case("generation-0.6", "generation-0.6"),
     Case("remote", "remote", env=(("INFERENCE_HOST", "stack.example.com"),)),
@@ -55,7 +55,7 @@ def rendered(case: Case) -> dict[str, str]:
     directory = HERE / case.inputs
     options = Options(directory=str(directory), project_name="golden", profiles=case.profiles, gpu=case.gpu)
     workspace = open_workspace(options, dict(case.env), allow_missing=False)
-    facts = TargetFacts(case.engine, case.form)
+    facts = TargetFacts(case.target, case.form)
     # Below the inputs, so that paths to mounted files do not depend on where the checkout is.
     place = workspace.place(workspace.directory / "deploy")
     return {one.path: one.text for one in translate(workspace.resolved.project, facts, place).documents}
@@ -88,7 +88,7 @@ def test_the_golden_follows_the_compose_schema(case: Case) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("case", [case for case in CASES if case.engine == "docker"], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.target == "docker"], ids=lambda case: case.name)
 def test_docker_compose_reads_the_golden_as_it_is_meant(case: Case, docker: str) -> None:
     path = golden_path(case, "compose.yaml")
     variables = dict.fromkeys(required_variables(path), "value")
@@ -114,7 +114,7 @@ def test_docker_compose_reads_the_golden_as_it_is_meant(case: Case, docker: str)
 
 
 @pytest.mark.podman
-@pytest.mark.parametrize("case", [case for case in CASES if case.engine == "podman"], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.target == "podman"], ids=lambda case: case.name)
 def test_podman_compose_reads_the_golden(case: Case, podman: str) -> None:
     from lcompose.engines.podman import compose_program
 

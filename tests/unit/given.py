@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lcompose.gate import Clock
@@ -94,3 +95,24 @@ class Ticking:
     def clock(self) -> Clock:
         """It, as the gate wants it."""
         return Clock(lambda: self.time, self.sleep)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine on which engines are small programs that say what real ones would."""
+
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which they are found, and nothing else."""
+        return {"PATH": str(self.folder), "DOCKER_HOST": "unix:///nowhere", "HOME": str(self.folder)}
+
+    def has(self, program: str, answers: dict[str, str], *, code: int = 0) -> Machine:
+        """Puts a program on it that answers by its first argument, and then fails if it should."""
+        cases = [f"  {first}) cat <<'END'\n{text}\nEND\n  ;;" for first, text in answers.items()]
+        path = self.folder / program
+        lines = ["#!/bin/sh", "PATH=/usr/bin:/bin", 'case "$1" in', *cases, "esac", f"exit {code}"]
+        path.write_text("\n".join(lines) + "\n")
+        path.chmod(0o755)
+        return self

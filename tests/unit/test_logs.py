@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -74,18 +75,22 @@ def test_following_what_cannot_be_followed_is_an_error_and_does_not_hang() -> No
 
 
 @dataclass
-class Endless(FakeEngine):
-    """An engine whose containers never stop printing."""
+class Running(FakeEngine):
+    """An engine whose containers print a line, and go on until somebody ends them."""
+
+    ended: Event = field(default_factory=Event)
 
     def follow(self, container: str, tail: int | None = None) -> Iterator[str]:
-        while True:
-            yield f"{T1} again"
+        yield f"{T1} one"
+        self.ended.wait(timeout=60)
 
 
 def test_following_can_be_left_at_any_time() -> None:
-    lines = followed(Endless(), [WEB], None)
-    assert next(lines).text == "again"
+    fake = Running()
+    lines = followed(fake, [WEB], None)
+    assert next(lines).text == "one"
     lines.close()  # type: ignore[attr-defined]
+    fake.ended.set()
 
 
 def test_a_log_is_kept_for_its_owner_with_secrets_left_out(tmp_path: Path) -> None:

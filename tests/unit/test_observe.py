@@ -35,7 +35,7 @@ class Service(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/hang":
-            time.sleep(1)
+            time.sleep(3)
         elif self.path == "/trickle":
             self.trickle()
         elif self.path == "/noise":
@@ -56,7 +56,7 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", "1000")
         self.end_headers()
-        for _ in range(30):
+        for _ in range(60):
             try:
                 self.wfile.write(b".")
                 self.wfile.flush()
@@ -134,7 +134,7 @@ def test_what_is_no_http_is_told(port: int) -> None:
 def test_a_service_that_takes_for_ever_is_given_up_in_time(port: int, path: str) -> None:
     begun = time.monotonic()
     assert not asked(port, path, patience=0.2, field="overall_status", expected="healthy").ok
-    assert time.monotonic() - begun < 0.8
+    assert time.monotonic() - begun < 2
 
 
 @pytest.fixture(scope="module")

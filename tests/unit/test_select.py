@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from lcompose.engines.select import choose, connect, holding
 from lcompose.errors import MachineError
 from lcompose.spec.target import EngineFacts
+from tests.unit.given import Machine
 
 # What each program answers: "docker version", "docker compose version" and so on; the rest is empty.
 GOOD_DOCKER = {"version": "27.0.3", "compose": "2.30.1"}
@@ -19,27 +19,6 @@ INSPECTED = """[{
   "State": {"Status": "running"},
   "Config": {"Image": "web:1", "Labels": {"com.docker.compose.project": "demo", "com.docker.compose.service": "web"}}
 }]"""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A machine with some engines on it."""
-
-    folder: Path
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The environment in which they are found, and nothing else."""
-        return {"PATH": str(self.folder), "DOCKER_HOST": "unix:///nowhere", "HOME": str(self.folder)}
-
-    def has(self, program: str, answers: dict[str, str], *, code: int = 0) -> Machine:
-        """Puts a program on it that answers by its first argument, or fails."""
-        cases = [f"  {first}) cat <<'END'\n{text}\nEND\n  ;;" for first, text in answers.items()]
-        path = self.folder / program
-        lines = ["#!/bin/sh", "PATH=/usr/bin:/bin", 'case "$1" in', *cases, "esac", f"exit {code}"]
-        path.write_text("\n".join(lines) + "\n")
-        path.chmod(0o755)
-        return self
 
 
 @pytest.fixture
