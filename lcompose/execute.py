@@ -10,8 +10,9 @@ from queue import SimpleQueue
 
 from lcompose import logs
 from lcompose.engines import Creation, Engine
-from lcompose.errors import LcomposeError
+from lcompose.errors import EngineError, LcomposeError
 from lcompose.host import end_running
+from lcompose.lifecycle import may_follow, observed_state
 from lcompose.observe import snapshot
 from lcompose.spec.events import Event
 from lcompose.spec.run import Container, Observed, Plan, Step
@@ -78,8 +79,12 @@ def _create(step: Step, context: Context, observed: Observed, tell: Tell) -> Non
 
 
 def _start(step: Step, context: Context, observed: Observed, tell: Tell) -> None:
-    still = [one for one in observed.of(step.target) if one.state != "running"]
+    still = [one for one in observed.of(step.target) if one.state not in ("running", "restarting")]
     for container in still:
+        state = observed_state(container.state, ready=False)
+        if not may_follow(state, "starting"):
+            what = f"{container.name} is {container.state}, and cannot be started"
+            raise EngineError(what, context.project, "Wait a moment, or take it down: lcompose down")
         context.engine.start(container.id)
     if still:
         tell(Event("state", step.target, "starting"))
@@ -87,8 +92,14 @@ def _start(step: Step, context: Context, observed: Observed, tell: Tell) -> None
 
 def _stop(step: Step, context: Context, observed: Observed, tell: Tell) -> None:
     container = _container(step, observed)
-    if container:
+    if container is None:
+        return
+    try:
         context.engine.stop(container.id, container.stop_grace)
+    except LcomposeError as error:
+        # The others are still to be stopped; removing it ends it by force.
+        tell(Event("step", container.service, f"could not be stopped: {error.what}"))
+    else:
         tell(Event("state", container.service, "stopped"))
 
 

@@ -21,8 +21,11 @@ def plan_up(project: Project, digests: Mapping[str, str], observed: Observed, ab
     # All of them: the engine also replaces what changed in ways that no label tells, such as a
     # variable's value, and what it replaced does not run. Starting what runs does nothing.
     start = [Step("start", name, causes[name] or _start_cause(observed.of(name))) for name in wanted]
+    # Whatever is replaced loses its log, and which ones the engine replaces is not known before.
+    keep = [Step("keep-logs", one.id, f"{one.service} may be replaced") for one in observed.containers]
+    stop = [Step("stop", one.id, f"{one.service} is {one.state}") for one in orphans if _may_run(one)]
     remove = [Step("remove", one.id, f"{one.service} is no longer part of the project") for one in orphans]
-    return _plan(remove, pull, create, start)
+    return _plan(keep, stop, remove, pull, create, start)
 
 
 def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str]) -> Plan:

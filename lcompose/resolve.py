@@ -23,8 +23,9 @@ from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
 from lcompose.lightspeed.services import inference_service, lcore_service, server_directory, server_service
 from lcompose.load import Node, dotted, leaves, plain
+from lcompose.names import NAME
 from lcompose.schema import record
-from lcompose.settings import NAME, ServiceSettings, Settings
+from lcompose.settings import ServiceSettings, Settings
 from lcompose.spec.project import (
     Change,
     Derived,
@@ -356,7 +357,7 @@ def _image_warnings(services: Iterable[Service]) -> list[Finding]:
     ]
 
 
-def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str], severity: str) -> list[Finding]:
+def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str]) -> list[Finding]:
     """The second verdict: a finding for each file to mount that is not here."""
     return [
         Finding(
@@ -364,7 +365,6 @@ def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str], sev
             dotted(one.path),
             f"the file {one.mount.source} is to be mounted, and is not here",
             "Create it, correct the path, or pass --allow-missing.",
-            "warning" if severity == "warning" else "error",
         )
         for one in files
         if one.mount.source not in present

@@ -34,8 +34,6 @@ from lcompose.spec.project import Limits, LogRotation, Port
 from lcompose.spec.target import EngineName
 
 VERSION = 1
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-NAME_RULE = "use 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit"
 ENV_PREFIX = "LCOMPOSE_"
 SERVER_SECTION = "services.llama-stack"
 
@@ -314,23 +312,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def checked_name(value: str, what: str) -> str:
-    """A name that may become part of a path or of a container's name.
-
-    Raises: UsageError.
-    """
-    if not NAME.fullmatch(value):
-        shown = value if len(value) < 40 else f"{value[:40]}…"
-        raise UsageError(f"{shown!r} is not a name for a {what}", "", f"Please {NAME_RULE}.")
-    return value
-
-
-def name_from_directory(directory: str) -> str:
-    """A project name made of a directory's name: what no name may hold becomes ``-``."""
-    cleaned = re.sub(r"[^a-z0-9_-]+", "-", directory.lower()).strip("-_")
-    return cleaned[:32] or "lightspeed"
 
 
 def setting_paths(keys: Record = SETTINGS, prefix: str = "") -> list[tuple[str, Key]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
 from lcompose import host
 from lcompose.errors import ConfigError, Finding, Position, UsageError
-from lcompose.lightspeed.config import configuration, embedded_settings, findings
+from lcompose.lightspeed.config import configuration, embedded_settings, findings, missing_variables
+from lcompose.lightspeed.envrefs import references
 from lcompose.lightspeed.images import choose_images
 from lcompose.load import Node, lookup, parse
 from lcompose.merge import Layer
+from lcompose.names import checked_name, name_from_directory
 from lcompose.profiles import profile_layers
 from lcompose.resolve import Request, Resolved, missing_files, resolve, unreadable_files
 from lcompose.settings import (
@@ -21,10 +23,8 @@ from lcompose.settings import (
     FILE,
     Settings,
     checked_layer,
-    checked_name,
     layer_from_env,
     layer_from_options,
-    name_from_directory,
     resolve_settings,
 )
 from lcompose.spec.project import FileMount
@@ -130,8 +130,12 @@ def _normal(path: Path) -> str:
     return normpath(path)
 
 
-def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: bool = False) -> Workspace:
+def open_workspace(
+    options: Options, env: Mapping[str, str], *, allow_missing: bool = False, variables: bool = False
+) -> Workspace:
     """Reads and resolves everything that a command needs.
+
+    Files that are to be mounted must be here, and ``variables`` set, unless ``allow_missing``.
 
     Raises: ConfigError with every finding of the run; UsageError.
     """
@@ -151,8 +155,12 @@ def open_workspace(options: Options, env: Mapping[str, str], *, allow_missing: b
     collected.stop_on_errors()
     request = Request(name, settings, node, run, str(path.parent), str(run_path.parent), env, env.get("HOME", "/"))
     resolved = resolve(request)
-    warnings = (*resolved.warnings, *_check_files(resolved, allow_missing))
     secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted))
+    missing = [*_missing_files(resolved), *(_missing_variables(resolved, secrets, env) if variables else ())]
+    if missing and not allow_missing:
+        raise ConfigError([*resolved.warnings, *missing])
+    softened = [replace(found, severity="warning") for found in missing]
+    warnings = (*resolved.warnings, *softened, *_closed_files(resolved))
     return Workspace(name, directory, settings, resolved, secrets, env, warnings)
 
 
@@ -292,18 +300,27 @@ def _dotenv(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _check_files(resolved: Resolved, allow_missing: bool) -> list[Finding]:
-    """The second verdict: warnings of what containers could not read.
+def _missing_files(resolved: Resolved) -> list[Finding]:
+    here = {one.mount.source for one in resolved.files if host.exists(Path(one.mount.source))}
+    return missing_files(resolved.files, frozenset(here))
 
-    Raises: ConfigError when a file is not here, and must be.
-    """
-    paths = {one.mount.source: Path(one.mount.source) for one in resolved.files}
-    present = frozenset(source for source, path in paths.items() if host.exists(path))
-    missing = missing_files(resolved.files, present, "warning" if allow_missing else "error")
-    if missing and not allow_missing:
-        raise ConfigError([*resolved.warnings, *missing])
-    closed = frozenset(source for source in present if not host.readable_by_others(paths[source]))
-    return [*missing, *unreadable_files(resolved.files, closed)]
+
+def _closed_files(resolved: Resolved) -> list[Finding]:
+    paths = [Path(one.mount.source) for one in resolved.files]
+    closed = {str(path) for path in paths if host.exists(path) and not host.readable_by_others(path)}
+    return unreadable_files(resolved.files, frozenset(closed))
+
+
+def _missing_variables(resolved: Resolved, secrets: Secrets, env: Mapping[str, str]) -> list[Finding]:
+    """Variables without a value: of the documents, each with its place, and of the settings."""
+    found = missing_variables(resolved.configuration, env)
+    told = {reference.name for tree in resolved.configuration.trees for reference in references(tree)}
+    own = [name for name in resolved.project.variables if name not in told and not secrets.has(name)]
+    where, fix = Position("settings"), "Run: export {name}=…   or write it to .env"
+    return [
+        *found,
+        *(Finding(where, "env", f"the variable {name} is not set", fix.format(name=name)) for name in own),
+    ]
 
 
 def _digest(path: Path) -> str:

@@ -19,10 +19,9 @@ from lcompose.cli.options import console_of, environment, options_of, shared_opt
 from lcompose.console import Console
 from lcompose.engines import Creation, Engine
 from lcompose.engines.select import choose
-from lcompose.errors import ConfigError, LcomposeError, MachineError, NotReadyError
+from lcompose.errors import LcomposeError, MachineError, NotReadyError
 from lcompose.execute import Context, execute
 from lcompose.gate import Clock, wait_until_ready
-from lcompose.lightspeed.config import missing_variables
 from lcompose.observe import is_remote, snapshot
 from lcompose.plan import describe, plan_up
 from lcompose.spec import labels
@@ -49,22 +48,22 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     options = options_of(ctx, given)
     console = console_of(options)
     begun = time.monotonic()
-    workspace = _ready_to_start(options, environment())
+    workspace = open_workspace(options, environment(), variables=True)
+    refuse_local(workspace.settings)
     console.redact = workspace.secrets.redact
     console.warn(workspace.warnings)
     console.changes(workspace.resolved.project.changes)
     engine, facts = choose(workspace.settings.engine, workspace.env)
     bundle, place = _bundle(workspace, engine, facts)
-    observed = snapshot(engine, workspace.name)
-    plan = _plan(workspace, engine, bundle, observed)
     if given["dry_run"]:
-        _print_plan(console, plan, observed)
+        _print_plan(console, *_planned(workspace, engine, bundle))
         return 0
-    if not is_remote(engine):
-        _refuse_taken_ports(workspace.resolved.project, observed)
     spec = _gate_spec(workspace.resolved.project, given["wait_timeout"] or workspace.settings.wait_timeout)
     with _interruption(console, engine, workspace, attached=given["attach"]):
         with files.locked(place, workspace.name):
+            plan, observed = _planned(workspace, engine, bundle)
+            if not is_remote(engine):
+                _refuse_taken_ports(workspace.resolved.project, observed)
             files.replace_private_bundle(bundle, place)
             _start(console, workspace, engine, bundle, place, plan)
             _wait(console, spec, engine, workspace)
@@ -85,32 +84,6 @@ def _interruption(console: Console, engine: Engine, workspace: Workspace, *, att
             raise
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         take_down(console, engine, workspace.name, workspace.env, volumes=False)
-
-
-def _ready_to_start(options: Any, env: dict[str, str]) -> Workspace:
-    workspace = open_workspace(options, env)
-    refuse_local(workspace.settings)
-    missing = missing_variables(workspace.resolved.configuration, workspace.env)
-    missing_own = _missing_own(workspace)
-    if missing or missing_own:
-        raise ConfigError([*workspace.warnings, *missing, *missing_own])
-    return workspace
-
-
-def _missing_own(workspace: Workspace) -> list[Any]:
-    """Variables that settings pass on by name and that have no value; the documents' own are told
-    with their place."""
-    from lcompose.errors import Finding, Position
-    from lcompose.lightspeed.envrefs import references
-    from lcompose.load import plain
-
-    config = workspace.resolved.configuration
-    told = {one.name for tree in (config.lightspeed, config.run) for one in references(plain(tree))}
-    return [
-        Finding(Position("settings"), "env", f"the variable {name} is not set", f"Run: export {name}=…")
-        for name in workspace.resolved.project.variables
-        if name not in told and not workspace.secrets.has(name)
-    ]
 
 
 def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[Bundle, Path]:
@@ -138,7 +111,8 @@ def _refuse_mounts(project: Project, endpoint: str) -> None:
         raise MachineError(what, endpoint, "Use an engine on this machine, or put the files into the image.")
 
 
-def _plan(workspace: Workspace, engine: Engine, bundle: Bundle, observed: Observed) -> Plan:
+def _planned(workspace: Workspace, engine: Engine, bundle: Bundle) -> tuple[Plan, Observed]:
+    """What is to be done, and what it is decided from."""
     from lcompose.load import parse, plain
 
     project = workspace.resolved.project
@@ -146,7 +120,8 @@ def _plan(workspace: Workspace, engine: Engine, bundle: Bundle, observed: Observ
     digests = {name: str(service["labels"][labels.DIGEST]) for name, service in rendered["services"].items()}
     absent = engine.missing_images([service.image for service in project.services])
     _refuse_unpullable(project, absent)
-    return plan_up(project, digests, observed, absent)
+    observed = snapshot(engine, workspace.name)
+    return plan_up(project, digests, observed, absent), observed
 
 
 def _refuse_unpullable(project: Project, absent: Iterable[str]) -> None:

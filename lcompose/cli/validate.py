@@ -8,8 +8,6 @@ import click
 
 from lcompose.cli.options import console_of, environment, options_of, shared_options
 from lcompose.console import finding_fields
-from lcompose.errors import ConfigError
-from lcompose.lightspeed.config import missing_variables
 from lcompose.workspace import open_workspace
 
 
@@ -24,13 +22,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     options = options_of(ctx, given)
     console = console_of(options)
-    workspace = open_workspace(options, environment(), allow_missing=given["allow_missing"])
-    missing = missing_variables(workspace.resolved.configuration, workspace.env)
-    if missing and not given["allow_missing"]:
-        raise ConfigError([*workspace.warnings, *missing])
-    from dataclasses import replace
-
-    warnings = [*workspace.warnings, *(replace(found, severity="warning") for found in missing)]
+    workspace = open_workspace(options, environment(), allow_missing=given["allow_missing"], variables=True)
     config = workspace.resolved.configuration
     if options.json:
         console.value(
@@ -38,11 +30,11 @@ def command(ctx: click.Context, /, **given: Any) -> None:
                 "valid": True,
                 "generation": config.generation,
                 "services": [service.name for service in workspace.resolved.project.services],
-                "warnings": [finding_fields(found) for found in warnings],
+                "warnings": [finding_fields(found) for found in workspace.warnings],
             }
         )
         return
-    console.warn(warnings)
+    console.warn(workspace.warnings)
     console.changes(workspace.resolved.project.changes)
     services = ", ".join(service.name for service in workspace.resolved.project.services)
     console.result(f"The configuration is right (generation {config.generation}). It starts: {services}.")

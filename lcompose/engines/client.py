@@ -92,7 +92,7 @@ class Client:
 
     def stop(self, container: str, grace: int) -> None:
         """See Engine."""
-        self._do("stop", "-t", str(grace), container, timeout=grace + QUICK)
+        self._do("container", "stop", "-t", str(grace), container, timeout=grace + QUICK)
 
     def remove(self, containers: Sequence[str]) -> None:
         """See Engine."""

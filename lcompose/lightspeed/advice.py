@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lcompose.errors import Finding
-from lcompose.lightspeed.config import Configuration
+from lcompose.lightspeed.config import Configuration, server_is_ours
 from lcompose.load import Node, Path, dotted, leaves, locate, lookup
 
 
@@ -30,7 +30,8 @@ def _not_wired(config: Configuration) -> list[Finding]:
 
 def _local_addresses(config: Configuration) -> list[Finding]:
     """Addresses that mean this machine here, and the container itself in a container."""
-    documents = ((config.lightspeed, config.values), (config.run, config.run_values))
+    documents = [(config.lightspeed, config.values)]
+    documents += [(config.run, config.run_values)] if server_is_ours(config) else []
     return [
         _local_address(node, path)
         for node, values in documents

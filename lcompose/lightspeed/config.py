@@ -44,6 +44,11 @@ class Configuration:
         both = self.lightspeed.value if isinstance(self.lightspeed.value, dict) else {}
         return "ogx" if "ogx" in both else "llama_stack"
 
+    @property
+    def trees(self) -> tuple[Any, Any]:
+        """Both documents as plain trees, variables left as they are."""
+        return plain(self.lightspeed), plain(self.run)
+
     def value(self, *path: str) -> Any:
         """A value of lightspeed-stack.yaml, or None."""
         return _get(self.values, path)
@@ -219,6 +224,14 @@ def _url_is_known(config: Configuration) -> Finding | None:
     return _at(config, path, what, f"Set {names}, or write the address.")
 
 
+def _port_is_known(config: Configuration) -> Finding | None:
+    path: Path = ("service", "port")
+    if path not in config.unknown:
+        return None
+    what = "the port must be known now, to be published and asked, and its variable is not set"
+    return _at(config, path, what, "Set the variable, or write the port.")
+
+
 def _no_synthesis(config: Configuration) -> Finding | None:
     for path in ((config.section, "config"), ("inference", "providers"), ("vector_store", "providers")):
         if config.value(*path):
@@ -257,6 +270,7 @@ RULES = (
     _needs_section,
     _needs_url,
     _url_is_known,
+    _port_is_known,
     _no_synthesis,
     _feedback_path,
     _one_store,

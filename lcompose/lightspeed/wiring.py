@@ -12,9 +12,10 @@ from lcompose.errors import Finding
 from lcompose.lightspeed.derive import Edit
 from lcompose.lightspeed.envrefs import PATTERN, converted, expanded, references
 from lcompose.lightspeed.images import ImageFacts
-from lcompose.load import Node, Path, dotted
+from lcompose.load import Node, Path, dotted, leaves
 from lcompose.schema import Kind, roles
 from lcompose.spec.project import FileMount, VolumeMount
+from lcompose.spec.secrets import SECRET_NAME
 from lcompose.spec.text import EnvRef
 
 # A volume over one of these would hide what the image or the system keeps there.
@@ -26,6 +27,8 @@ SYSTEM_DIRECTORIES = frozenset(
     """.split()  # noqa: SIM905  # a list of words reads better
 )
 NO_FILE_HEADERS = frozenset({"kubernetes", "client", "oauth"})
+# Names with a key or token in them that hold something else.
+NO_SECRET = re.compile(r"(file|path|dir|name|id|env|url|type|keys|tokens)\Z", re.IGNORECASE)
 UNSAFE_DEFAULT = frozenset("$}\n`\"'\\")
 NOT_IN_NAMES = re.compile("[^A-Z0-9]")
 
@@ -177,13 +180,24 @@ def _variable(name: str, group: list[Any]) -> EnvRef:
 def lifted_secrets(node: Node, kind: Kind, prefix: str) -> list[Lifted]:
     """Secrets that stand in the document as they are, as variables instead."""
     found: dict[str, Lifted] = {}
-    for path, leaf, key in roles(node, kind):
+    for path, leaf in _secrets(node, kind):
         literal = leaf.value
-        if key.role == "secret" and isinstance(literal, str) and literal and not PATTERN.search(literal):
+        if isinstance(literal, str) and literal and not PATTERN.search(literal):
             name = prefix + NOT_IN_NAMES.sub("_", "_".join(map(str, path)).upper())
             name = f"{name}_{len(found)}" if name in found else name
             found[name] = _lifted(path, leaf, literal, name)
     return list(found.values())
+
+
+def _secrets(node: Node, kind: Kind) -> list[tuple[Path, Node]]:
+    """What the table calls a secret, and what a provider's own key plainly is."""
+    known = {path: leaf for path, leaf, key in roles(node, kind) if key.role == "secret"}
+    others = {path: leaf for path, leaf in leaves(node) if "config" in path[:-1] and _sounds_secret(str(path[-1]))}
+    return list((known | others).items())
+
+
+def _sounds_secret(key: str) -> bool:
+    return bool(SECRET_NAME.search(key)) and not NO_SECRET.search(key)
 
 
 def _lifted(path: Path, leaf: Node, literal: str, name: str) -> Lifted:

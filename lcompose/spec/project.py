@@ -131,7 +131,6 @@ class Service:
     accelerator: AcceleratorRequest | None = None
     shm_size: str = ""
     stop_grace: int = 10
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,6 @@ class Project:
     documents: tuple[Derived, ...] = ()
     volumes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
-    sources: tuple[str, ...] = ()
     variables: tuple[str, ...] = field(default=())
 
     def service(self, name: str) -> Service:

@@ -9,8 +9,9 @@ from lcompose.errors import UsageError
 from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
+from lcompose.spec.secrets import SECRET_NAME
 from lcompose.spec.target import TargetFacts
-from lcompose.spec.text import EnvRef
+from lcompose.spec.text import ComposeText, EnvRef
 from lcompose.targets import Place, words
 
 TITLE = "Podman"
@@ -57,6 +58,22 @@ def _inherited(project: Project) -> tuple[tuple[str, tuple[EnvRef, ...]], ...]:
     )
 
 
+def _refuse_shown_secrets(service: Service) -> None:
+    """Stops before podman-compose writes a secret's value into podman's arguments.
+
+    Raises: UsageError.
+    """
+    for name, value in service.environment:
+        if (
+            isinstance(value, ComposeText)
+            and "$" in value.text.replace("$$", "")
+            and SECRET_NAME.search(name + value.text)
+        ):
+            what = f"with Podman the value of {name} would show in every list of processes"
+            fix = f"Write '{name}:' without a value, and set the variable {name} itself."
+            raise UsageError(what, f"services.{service.name}.env.{name}", fix)
+
+
 def _service(
     service: Service, facts: TargetFacts, place: Place, texts: dict[str, str], project: Project
 ) -> dict[str, Any]:
@@ -66,6 +83,8 @@ def _service(
     if facts.form == "run":
         # The values are handed on outside the file; this tells podman-compose when they change.
         tree["labels"][labels.VARIABLES] = f"${{{labels.VARIABLES_DIGEST}:-}}"
+    if facts.form == "run":
+        _refuse_shown_secrets(service)
     environment = {
         name: words.in_compose(value)
         for name, value in service.environment

@@ -89,10 +89,10 @@ def test_what_the_engine_says_itself_is_no_log(tmp_path: Path) -> None:
 
 
 def test_a_command_that_fails_says_which_and_why(tmp_path: Path) -> None:
-    engine = docker(tmp_path, code=1, stop=f"{STDERR}a warning\nError: no such container")
+    engine = docker(tmp_path, code=1, container=f"{STDERR}a warning\nError: no such container")
     with pytest.raises(EngineError) as caught:
         engine.stop("c1", 5)
-    assert caught.value.what == "docker stop -t failed: Error: no such container"
+    assert caught.value.what == "docker container stop failed: Error: no such container"
 
 
 def test_variables_of_a_container_are_read_whatever_is_in_them(tmp_path: Path) -> None:

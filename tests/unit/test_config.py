@@ -134,8 +134,8 @@ def test_what_is_right_is_left_alone(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        LIGHTSPEED.replace("8080", "'${env.PORT}'"),
-        LIGHTSPEED.replace("8080", "'${env.PORT}${env.MORE}'"),
+        LIGHTSPEED.replace("{port: 8080}", "{workers: '${env.WORKERS}'}"),
+        LIGHTSPEED.replace("{port: 8080}", "{workers: '${env.ONE}${env.MORE}'}"),
         LIGHTSPEED.replace("{}", "{feedback_enabled: true, feedback_storage: '${env.WHERE}'}"),
         LIGHTSPEED.replace("{}", "{feedback_enabled: '${env.WHETHER}'}"),
         LIGHTSPEED.replace("{port: 8080}", "{cors: {allow_origins: '${env.O}', allow_credentials: true}}"),
@@ -145,6 +145,11 @@ def test_what_is_right_is_left_alone(source: str) -> None:
 )
 def test_a_value_that_is_not_known_yet_is_no_error(source: str) -> None:
     assert complaints(source) == []
+
+
+def test_the_port_must_be_known_now() -> None:
+    [told] = complaints(LIGHTSPEED.replace("8080", "'${env.PORT}'"))
+    assert "the port must be known now" in told
 
 
 def test_a_value_is_judged_by_what_its_variable_holds() -> None:

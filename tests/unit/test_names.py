@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcompose.errors import UsageError
-from lcompose.settings import NAME, checked_name, name_from_directory
+from lcompose.names import NAME, checked_name, name_from_directory
 
 
 @pytest.mark.parametrize("name", ["a", "7", "my-stack_2", "a" * 32])

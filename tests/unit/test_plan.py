@@ -43,6 +43,8 @@ def test_each_step_says_why() -> None:
 
 def test_what_runs_unchanged_is_only_started_when_the_engine_replaces_it() -> None:
     assert describe(up(*BOTH), {}) == [
+        "keep-logs      db   (db may be replaced)",
+        "keep-logs      web   (web may be replaced)",
         "create         demo   (to see whether anything else changed)",
         "start          db   (if the engine replaces it)",
         "start          web   (if the engine replaces it)",
@@ -50,7 +52,7 @@ def test_what_runs_unchanged_is_only_started_when_the_engine_replaces_it() -> No
 
 
 def test_what_changed_is_started_again() -> None:
-    assert [step.cause for step in up(*BOTH, digests={"db": "1", "web": "3"}).steps] == [
+    assert [step.cause for step in up(*BOTH, digests={"db": "1", "web": "3"}).steps][2:] == [
         "web: its configuration changed",
         "if the engine replaces it",
         "its configuration changed",
@@ -65,9 +67,11 @@ def test_what_does_not_run_is_started(state: str) -> None:
 
 def test_what_is_no_longer_wanted_is_removed_first() -> None:
     plan = up(*BOTH, container("old"))
-    assert describe(plan, {"old": "demo-old-1"})[0] == (
-        "remove         demo-old-1   (old is no longer part of the project)"
-    )
+    assert describe(plan, {"old": "demo-old-1"})[2:5] == [
+        "keep-logs      demo-old-1   (old may be replaced)",
+        "stop           demo-old-1   (old is running)",
+        "remove         demo-old-1   (old is no longer part of the project)",
+    ]
 
 
 def test_a_project_is_taken_down_from_the_top_and_its_logs_are_kept_before_and_after() -> None:
