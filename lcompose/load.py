@@ -89,6 +89,16 @@ def lookup(node: Node, path: Path) -> Node | None:
     return node
 
 
+def value_at(tree: Any, path: Path) -> Any:
+    """What stands at a path of a plain tree, or None."""
+    for step in path:
+        try:
+            tree = tree[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return tree
+
+
 def locate(node: Node, path: Path) -> Position:
     """The place of a path, or of the nearest thing above it that exists."""
     where = node.where

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from lcompose.errors import Finding
 from lcompose.lightspeed.config import Configuration, server_is_ours
-from lcompose.load import Node, Path, dotted, leaves, locate, lookup
+from lcompose.load import Node, Path, dotted, leaves, locate, lookup, value_at
 
 
 def advice(config: Configuration) -> list[Finding]:
@@ -36,7 +36,7 @@ def _local_addresses(config: Configuration) -> list[Finding]:
         _local_address(node, path)
         for node, values in documents
         for path, leaf in leaves(node)
-        if path and _is_address(path) and _is_local(_value_at(values, path) or leaf.value)
+        if path and _is_address(path) and _is_local(value_at(values, path) or leaf.value)
     ]
 
 
@@ -61,12 +61,3 @@ def _is_local(value: Any) -> bool:
     except ValueError:
         return False
     return name in ("localhost", "127.0.0.1", "::1")
-
-
-def _value_at(tree: Any, path: Path) -> Any:
-    for step in path:
-        try:
-            tree = tree[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return tree

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, Configuration, server_is_ours
 from lcompose.lightspeed.images import INFERENCE, LLAMA_STACK, ImageFacts, server_facts
-from lcompose.load import Path, dotted, plain
+from lcompose.load import Path, dotted, plain, value_at
 from lcompose.spec.project import Change
 from lcompose.spec.text import Address
 
@@ -85,7 +85,7 @@ def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Chan
     result = _copied(tree)
     changes = []
     for edit in edits:
-        before = _read(result, edit.path)
+        before = value_at(result, edit.path)
         if before == edit.value:
             continue
         _write(result, edit.path, edit.value)
@@ -189,15 +189,6 @@ def _copied(tree: Any) -> Any:
         return {key: _copied(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_copied(value) for value in tree]
-    return tree
-
-
-def _read(tree: Any, path: Path) -> Any:
-    for step in path:
-        try:
-            tree = tree[step]
-        except (KeyError, IndexError, TypeError):
-            return None
     return tree
 
 

@@ -12,7 +12,7 @@ from lcompose.errors import Finding
 from lcompose.lightspeed.derive import Edit
 from lcompose.lightspeed.envrefs import PATTERN, converted, expanded, references
 from lcompose.lightspeed.images import ImageFacts
-from lcompose.load import Node, Path, dotted, leaves
+from lcompose.load import Node, Path, dotted, leaves, value_at
 from lcompose.schema import Kind, roles
 from lcompose.spec.project import FileMount, VolumeMount
 from lcompose.spec.secrets import SECRET_NAME
@@ -64,7 +64,7 @@ def host_files(node: Node, values: Any, kind: Kind, directory: str, image: Image
     """Every file that the document names and that is the person's to give."""
     found = []
     for path, leaf, key in roles(node, kind):
-        value = _at(values, path)
+        value = value_at(values, path)
         if not isinstance(value, str) or not value.strip():
             continue
         if key.role == "file" or (key.role == "header" and value.strip() not in NO_FILE_HEADERS):
@@ -136,7 +136,7 @@ def _without_tilde(node: Node, kind: Kind, image: ImageFacts) -> list[Edit]:
 
 def _written(node: Node, values: Any, kind: Kind, image: ImageFacts) -> Iterable[tuple[Path, str, bool]]:
     for path, _, key in roles(node, kind):
-        value = _at(values, path)
+        value = value_at(values, path)
         if key.role in ("written", "database") and isinstance(value, str) and value:
             yield path, in_container(value, image), key.role == "database"
 
@@ -211,12 +211,3 @@ def _lifted(path: Path, leaf: Node, literal: str, name: str) -> Lifted:
         fix = f"Write ${{env.{name}}} here, and keep the value in .env or your environment."
         finding = Finding(leaf.where, dotted(path), what, fix, "warning")
     return Lifted(name, literal, Edit(path, f"${{env.{name}}}", reason, secret=True), finding)
-
-
-def _at(values: Any, path: Path) -> Any:
-    for step in path:
-        try:
-            values = values[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return values

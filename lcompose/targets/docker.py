@@ -8,7 +8,7 @@ from typing import Any
 
 from lcompose.emit import yaml_text
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
+from lcompose.spec.project import DocumentMount, Project, Service
 from lcompose.spec.target import TargetFacts
 from lcompose.targets import Place, words
 
@@ -78,7 +78,7 @@ def _service(
         # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
         "depends_on": {name: {"condition": "service_started"} for name in service.after},
         "configs": _used_configs(service) if copied else [],
-        "volumes": _mounts(service, place, project, inline=inline),
+        "volumes": words.mounts(service, place, project, documents=not inline),
     }
     return words.common(service, digest) | {name: value for name, value in optional.items() if value}
 
@@ -105,21 +105,6 @@ def _used_configs(service: Service) -> list[dict[str, Any]]:
         for mount in service.mounts
         if isinstance(mount, DocumentMount)
     ]
-
-
-def _mounts(service: Service, place: Place, project: Project, *, inline: bool) -> list[dict[str, Any]]:
-    files = {derived.name: derived.filename for derived in project.documents}
-    found = []
-    for mount in service.mounts:
-        match mount:
-            case VolumeMount():
-                found.append(words.volume_mount(mount))
-            case FileMount():
-                found.append(words.file_mount(mount, place, selinux="z"))
-            case DocumentMount() if not inline:
-                beside = FileMount(f"{place.directory}/{files[mount.document]}", mount.target)
-                found.append(words.file_mount(beside, place, selinux="z"))
-    return found
 
 
 def _self_writing(service: Service, texts: dict[str, str]) -> tuple[Service, dict[str, str]]:

@@ -8,7 +8,7 @@ from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
 from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.project import DocumentMount, FileMount, Project, Service, VolumeMount
+from lcompose.spec.project import Project, Service
 from lcompose.spec.secrets import SECRET_NAME
 from lcompose.spec.target import TargetFacts
 from lcompose.spec.text import ComposeText, EnvRef
@@ -96,22 +96,7 @@ def _service(
         tree["logging"] = {"driver": "k8s-file", "options": {"max-size": service.log_rotation.max_size}}
     if service.healthcheck:
         tree["healthcheck"] = words.healthcheck(service.healthcheck)
-    mounts = _mounts(service, place, project)
+    mounts = words.mounts(service, place, project, documents=True)
     if mounts:
         tree["volumes"] = mounts
     return tree
-
-
-def _mounts(service: Service, place: Place, project: Project) -> list[dict[str, Any]]:
-    files = {derived.name: derived.filename for derived in project.documents}
-    found = []
-    for mount in service.mounts:
-        match mount:
-            case VolumeMount():
-                found.append(words.volume_mount(mount))
-            case FileMount():
-                found.append(words.file_mount(mount, place, selinux="z"))
-            case DocumentMount():
-                beside = FileMount(f"{place.directory}/{files[mount.document]}", mount.target)
-                found.append(words.file_mount(beside, place, selinux="z"))
-    return found

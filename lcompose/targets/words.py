@@ -101,6 +101,25 @@ def file_mount(mount: FileMount, place: Place, **bind: Any) -> dict[str, Any]:
     }
 
 
+def mounts(service: Service, place: Place, project: Project, *, documents: bool) -> list[dict[str, Any]]:
+    """A service's mounts; ``documents`` lie beside the compose file, or come in another way.
+
+    ``z`` shares a file with containers where SELinux is on, and does nothing where it is off.
+    """
+    files = {derived.name: derived.filename for derived in project.documents}
+    found = []
+    for mount in service.mounts:
+        match mount:
+            case VolumeMount():
+                found.append(volume_mount(mount))
+            case FileMount():
+                found.append(file_mount(mount, place, selinux="z"))
+            case DocumentMount() if documents:
+                beside = FileMount(f"{place.directory}/{files[mount.document]}", mount.target)
+                found.append(file_mount(beside, place, selinux="z"))
+    return found
+
+
 def common(service: Service, digest: str) -> dict[str, Any]:
     """The part of a service that every reader of Compose files understands alike."""
     words: dict[str, Any] = {"image": literal(service.image)}
