@@ -108,13 +108,18 @@ def write_private(path: Path, text: str) -> None:
     write_atomically(path, text, mode=0o600)
 
 
+def project_path(env: Mapping[str, str], endpoint: str, project: str) -> Path:
+    """Where the state of a project on an engine is kept; nothing is made."""
+    key = hashlib.sha256(endpoint.encode()).hexdigest()[:12]
+    return state_directory(env) / key / project
+
+
 def project_directory(env: Mapping[str, str], endpoint: str, project: str) -> Path:
-    """Where the state of a project on an engine is kept.
+    """The same folder, made when it is not there.
 
     Raises: UsageError when it cannot be made.
     """
-    key = hashlib.sha256(endpoint.encode()).hexdigest()[:12]
-    directory = state_directory(env) / key / project
+    directory = project_path(env, endpoint, project)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -37,7 +37,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     observed = snapshot(engine, name)
     console.redact = secrets_of(engine, observed).redact
     chosen = [one for one in observed.containers if not given["services"] or one.service in given["services"]]
-    directory = files.project_directory(env, engine.endpoint(), name) / "logs"
+    directory = files.project_path(env, engine.endpoint(), name) / "logs"
     _refuse_unknown(given["services"], {one.service for one in observed.containers}, directory)
     if given["follow"] and chosen:
         for line in logs.followed(engine, chosen, given["tail"]):

@@ -24,7 +24,6 @@ from lcompose.execute import Context, execute
 from lcompose.gate import Clock, wait_until_ready
 from lcompose.observe import is_remote, snapshot
 from lcompose.plan import describe, plan_up
-from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import FileMount, Project, Service
 from lcompose.spec.run import Gated, GateSpec, Observed, Plan
@@ -59,6 +58,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         _print_plan(console, *_planned(workspace, engine, bundle))
         return 0
     spec = _gate_spec(workspace.resolved.project, given["wait_timeout"] or workspace.settings.wait_timeout)
+    files.project_directory(workspace.env, engine.endpoint(), workspace.name)
     with _interruption(console, engine, workspace, attached=given["attach"]):
         with files.locked(place, workspace.name):
             plan, observed = _planned(workspace, engine, bundle)
@@ -91,7 +91,7 @@ def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[B
     project = workspace.resolved.project
     if is_remote(engine):
         _refuse_mounts(project, engine.endpoint())
-    place = files.project_directory(workspace.env, engine.endpoint(), workspace.name)
+    place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
     target = TargetFacts(
         facts.name,
         "inline" if facts.name == "docker" else "run",
@@ -113,15 +113,11 @@ def _refuse_mounts(project: Project, endpoint: str) -> None:
 
 def _planned(workspace: Workspace, engine: Engine, bundle: Bundle) -> tuple[Plan, Observed]:
     """What is to be done, and what it is decided from."""
-    from lcompose.load import parse, plain
-
     project = workspace.resolved.project
-    rendered = plain(parse(bundle.main.text.encode(), bundle.main.path))
-    digests = {name: str(service["labels"][labels.DIGEST]) for name, service in rendered["services"].items()}
     absent = engine.missing_images([service.image for service in project.services])
     _refuse_unpullable(project, absent)
     observed = snapshot(engine, workspace.name)
-    return plan_up(project, digests, observed, absent), observed
+    return plan_up(project, dict(bundle.digests), observed, absent), observed
 
 
 def _refuse_unpullable(project: Project, absent: Iterable[str]) -> None:
@@ -185,7 +181,7 @@ def _wait(console: Console, spec: GateSpec, engine: Engine, workspace: Workspace
             console.event(event)
     except NotReadyError:
         try:
-            place = files.project_directory(workspace.env, engine.endpoint(), workspace.name)
+            place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
             _keep_all(engine, workspace, place / "logs")
         except LcomposeError as error:
             console.note(f"note: the logs could not be kept: {error.what}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lcompose.spec.text import EnvRef
 
@@ -20,12 +20,14 @@ class Bundle:
     """Documents for one target.
 
     ``report`` has one line for each thing that it cannot express; ``inherited`` are the variables of
-    each service that whoever starts it passes on by name alone.
+    each service that whoever starts it passes on by name alone; ``digests`` tell of each service what
+    it reads.
     """
 
     documents: tuple[Document, ...]
     report: tuple[str, ...] = ()
-    inherited: tuple[tuple[str, tuple[EnvRef, ...]], ...] = field(default=())
+    inherited: tuple[tuple[str, tuple[EnvRef, ...]], ...] = ()
+    digests: tuple[tuple[str, str], ...] = ()
 
     @property
     def main(self) -> Document:

@@ -40,7 +40,8 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     if project.volumes:
         tree["volumes"] = {volume: {} for volume in project.volumes}
     beside = () if inline else tuple(Document(d.filename, texts[d.name]) for d in project.documents)
-    return Bundle((Document(COMPOSE_FILE, yaml_text(tree, _header(project))), *beside))
+    documents = (Document(COMPOSE_FILE, yaml_text(tree, _header(project))), *beside)
+    return Bundle(documents, digests=words.digests(services))
 
 
 def _header(project: Project) -> str:

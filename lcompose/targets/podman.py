@@ -40,7 +40,8 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
         Document(COMPOSE_FILE, yaml_text(tree, head)),
         *(Document(derived.filename, texts[derived.name]) for derived in project.documents),
     )
-    return Bundle(documents, _report(project), _inherited(project) if facts.form == "run" else ())
+    inherited = _inherited(project) if facts.form == "run" else ()
+    return Bundle(documents, _report(project), inherited, words.digests(tree["services"]))
 
 
 def _report(project: Project) -> tuple[str, ...]:

@@ -76,6 +76,11 @@ def digest_of(service: Service, texts: dict[str, str], place: Place) -> str:
     return sha.hexdigest()[:16]
 
 
+def digests(services: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The digests that the services of a compose file are labelled with."""
+    return tuple((name, service["labels"][labels.DIGEST]) for name, service in services.items())
+
+
 def host_path(source: str, place: Place) -> str:
     """A path of the host: relative where it is near the documents, so that they can be moved."""
     relative = relpath(source, place.directory)

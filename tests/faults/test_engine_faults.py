@@ -227,6 +227,22 @@ def test_ctrl_c_while_waiting_ends_at_once(
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.docker
+def test_a_dry_run_touches_nothing(
+    docker: str, folder: Path, name: str, built: Callable[[str], dict[str, str]], state: Path, lcompose: Lcompose
+) -> None:
+    arguments = ["up", "--dry-run", "-p", name, *ephemeral(), *image_options(built(docker))]
+    ran = lcompose(*arguments, cwd=folder, env=KEY)
+    assert (ran.code, ran.err) == (0, "")
+    assert "start          lightspeed-stack   (new)" in ran.out
+    assert list(state.iterdir()) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["lightspeed-stack.yaml"]
+    seen = subprocess.run(
+        [docker, "ps", "-aq", "--filter", f"label=com.docker.compose.project={name}"], capture_output=True, check=True
+    )
+    assert seen.stdout == b""
+
+
 def test_state_that_cannot_be_kept_is_a_clear_error(folder: Path, lcompose: Lcompose) -> None:
     docker = 'case "$1" in version) echo 26.1.5;; compose) echo 2.26.1;; context) echo unix:///x;; esac'
     env = {**KEY, "PATH": programs(folder, docker=docker), "XDG_STATE_HOME": "/proc/nowhere"}
