@@ -15,9 +15,11 @@ from lcompose.errors import EngineError, MachineError, UsageError
 
 MAX_FILE = 1024 * 1024 + 1
 
+# Seconds that a program has to end by itself; an engine that creates a container needs some.
+END_GRACE = 8.0
 # Programs that run now: whoever is interrupted ends them, since each has a session of its own
 # and no Ctrl-C reaches it.
-_RUNNING: set[int] = set()
+_RUNNING: set[Any] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def run(
     import subprocess
 
     child = _started(argv, env)
-    _RUNNING.add(child.pid)
+    _RUNNING.add(child)
     printed = _Collector(child, on_line)
     try:
         code = child.wait(timeout=timeout)
@@ -112,9 +114,9 @@ def run(
         raise EngineError(what, "", "Look whether the engine hangs, then try again.") from None
     finally:
         if child.poll() is None:
-            _kill_group(child.pid)
+            _end([child])
             child.wait()
-        _RUNNING.discard(child.pid)
+        _RUNNING.discard(child)
         out, err = printed.finish()
     return Finished(code, out, err)
 
@@ -125,23 +127,22 @@ def lines(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[str]:
     Raises: MachineError when it is not there.
     """
     child = _started(argv, env, merged=True)
-    _RUNNING.add(child.pid)
+    _RUNNING.add(child)
     assert child.stdout is not None
     try:
         for line in child.stdout:
             yield line.rstrip("\n")
     finally:
         if child.poll() is None:
-            _kill_group(child.pid)
+            _end([child])
         child.wait()
-        _RUNNING.discard(child.pid)
+        _RUNNING.discard(child)
         child.stdout.close()
 
 
 def end_running() -> None:
     """Ends every program that was started here and still runs."""
-    for pid in tuple(_RUNNING):
-        _kill_group(pid)
+    _end(tuple(_RUNNING))
 
 
 def _started(argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool = False) -> Any:
@@ -194,13 +195,35 @@ class _Collector:
         return "".join(self.out), "".join(self.err)
 
 
-def _kill_group(pid: int) -> None:
-    import signal
+def _end(children: Sequence[Any]) -> None:
+    """Asks programs and their children to end, and kills what is left after a while.
 
+    An engine that is killed in the middle of a creation leaves a container that it cannot remove.
+    """
+    import signal
+    import time
+
+    for child in children:
+        _signal_group(child, signal.SIGTERM)
+    deadline = time.monotonic() + END_GRACE
+    while any(_group_lives(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for child in children:
+        _signal_group(child, signal.SIGKILL)
+
+
+def _group_lives(child: Any) -> bool:
+    child.poll()  # else what has ended would count as long as nobody asks for its code
+    return _signal_group(child, 0)
+
+
+def _signal_group(child: Any, number: int) -> bool:
+    """Sends a signal to a program's group, and says whether there was one."""
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+        os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def port_is_free(bind: str, port: int) -> bool:

@@ -223,6 +223,6 @@ def _follow(console: Console, engine: Engine, workspace: Workspace) -> None:
     from lcompose.logs import followed
 
     console.note("Following the logs; Ctrl-C takes the stack down.")
-    for line in followed(engine, snapshot(engine, workspace.name).containers, 0):
+    for line in followed(engine, snapshot(engine, workspace.name).containers, None):
         console.log_line(line.service, line.text)
     take_down(console, engine, workspace.name, workspace.env, volumes=False)

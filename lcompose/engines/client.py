@@ -96,8 +96,11 @@ class Client:
 
     def remove(self, containers: Sequence[str]) -> None:
         """See Engine."""
-        if containers:
-            self._do("rm", "--force", *containers)
+        # Podman may say "busy" of one that is gone all the same; the second call tells which it is.
+        if containers and self._try("rm", "--force", *containers).code:
+            left = [one for one in containers if not self._try("container", "inspect", one).code]
+            if left:
+                self._do("rm", "--force", *left)
 
     def networks(self, project: str) -> list[str]:
         """See Engine."""

@@ -221,16 +221,6 @@ def test_what_is_written_is_kept_over_down_and_up(
     subprocess.run([engine, "exec", container, "test", "-f", "/tmp/data/feedback/a.json"], check=True, timeout=30)
 
 
-def keep_asking(port: int) -> None:
-    """Makes the services print: without systemd Podman runs no health checks that would."""
-    for _ in range(20):
-        try:
-            query(port, "a line for the log")
-        except (OSError, AssertionError):
-            return
-        time.sleep(0.5)
-
-
 def test_attach_follows_the_logs_and_ctrl_c_takes_the_stack_down(
     engine: str, project: str, folder: Path, images: list[str], model: Model, state: Path
 ) -> None:
@@ -239,7 +229,7 @@ def test_attach_follows_the_logs_and_ctrl_c_takes_the_stack_down(
 
     from tests.conftest import clean_environment
 
-    options, lcore, _ = ports()
+    options, _, _ = ports()
     argv = [sys.executable, "-m", "lcompose", "up", "--attach", "-p", project, "--engine", engine, *images, *options]
     environment = clean_environment(XDG_STATE_HOME=str(state), **model.variables(engine))
     with subprocess.Popen(
@@ -254,8 +244,6 @@ def test_attach_follows_the_logs_and_ctrl_c_takes_the_stack_down(
     ) as child:
         assert child.stdout
         for line in child.stdout:
-            if line.startswith("Try:"):
-                threading.Thread(target=keep_asking, args=(lcore,), daemon=True).start()
             if " | " in line:
                 break
         child.send_signal(signal.SIGINT)

@@ -227,13 +227,36 @@ def test_ctrl_c_while_waiting_ends_at_once(
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.podman
+@pytest.mark.parametrize("delay", [1.0, 1.5, 2.0, 2.5])
+def test_an_interrupted_creation_leaves_nothing_that_down_cannot_remove(
+    podman: str, delay: float, folder: Path, built: Callable[[str], dict[str, str]], state: Path, lcompose: Lcompose
+) -> None:
+    project = f"test-broken-{os.getpid()}-{free_port()}"
+    options = ["-p", project, "--engine", podman, *ephemeral()[2:], *image_options(built(podman))]
+    with subprocess.Popen(
+        [sys.executable, "-m", "lcompose", "up", *options],
+        cwd=folder,
+        env=clean_environment(XDG_STATE_HOME=str(state), **KEY),
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as child:
+        time.sleep(delay)
+        child.terminate()
+        assert child.wait(timeout=30) == 143
+    down = lcompose("down", "-p", project, "--engine", podman, "--volumes", cwd=folder)
+    assert down.code == 0, down.err
+    left = subprocess.run([podman, "ps", "-a", "--external"], capture_output=True, text=True, check=True)
+    assert project not in left.stdout
+
+
 @pytest.mark.docker
 def test_a_dry_run_touches_nothing(
     docker: str, folder: Path, name: str, built: Callable[[str], dict[str, str]], state: Path, lcompose: Lcompose
 ) -> None:
     arguments = ["up", "--dry-run", "-p", name, *ephemeral(), *image_options(built(docker))]
     ran = lcompose(*arguments, cwd=folder, env=KEY)
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0, ran.err
     assert "start          lightspeed-stack   (new)" in ran.out
     assert list(state.iterdir()) == []
     assert sorted(path.name for path in folder.iterdir()) == ["lightspeed-stack.yaml"]
