@@ -63,7 +63,7 @@ def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
     """One ``up --no-start``: hashes, networks and aliases stay Compose's own."""
     argv = ["docker", "compose", "--project-name", creation.project]
     argv += ["--project-directory", str(creation.directory), "--file", str(creation.file)]
-    argv += ["up", "--no-start", "--remove-orphans"]
+    argv += ["up", "--no-start"]
     finished = host.run(argv, timeout=creation.timeout, env=creation.env, on_line=on_line)
     if finished.code:
         raise EngineError(
