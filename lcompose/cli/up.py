@@ -18,6 +18,7 @@ from lcompose.cli.down import take_down
 from lcompose.cli.options import console_of, environment, options_of, shared_options
 from lcompose.console import Console
 from lcompose.engines import Creation, Engine
+from lcompose.engines.client import preload
 from lcompose.engines.select import choose
 from lcompose.errors import LcomposeError, MachineError, NotReadyError
 from lcompose.execute import Context, execute
@@ -52,6 +53,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     console.redact = workspace.secrets.redact
     console.warn(workspace.warnings)
     console.changes(workspace.resolved.project.changes)
+    preload()
     engine, facts = choose(workspace.settings.engine, workspace.env)
     bundle, place = _bundle(workspace, engine, facts)
     if given["dry_run"]:

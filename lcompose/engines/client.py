@@ -172,6 +172,14 @@ class Client:
         )
 
 
+def preload() -> None:
+    """Imports the engines' library while an engine is asked for its version: both take 0.1 s."""
+    from importlib import import_module
+    from threading import Thread
+
+    Thread(target=import_module, args=("python_on_whales",), daemon=True).start()
+
+
 def _probe(carried: Mapping[str, str]) -> Probe | None:
     """The readiness probe that our label carries: so ``status`` needs no configuration."""
     text = carried.get(labels.PROBE)
