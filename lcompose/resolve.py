@@ -6,7 +6,7 @@ images -> derived documents -> files and volumes -> variables -> services -> har
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import Any
@@ -24,7 +24,7 @@ from lcompose.lightspeed.run_keys import RUN
 from lcompose.lightspeed.services import inference_service, lcore_service, server_directory, server_service
 from lcompose.load import Node, dotted, leaves, plain
 from lcompose.names import NAME
-from lcompose.schema import record
+from lcompose.schema import Kind, record
 from lcompose.settings import ServiceSettings, Settings
 from lcompose.spec.project import (
     Change,
@@ -56,22 +56,29 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
-    """The derived documents, what changed, and the literal secrets that left them."""
+class Side:
+    """One service's half: its derived document and what that implies, and the secrets that left it."""
 
-    lightspeed: Any
-    run: Any
+    document: Any
     changes: tuple[Change, ...]
     lifted: tuple[wiring.Lifted, ...]
+    mounts: tuple[Mount, ...]
+    files: tuple[wiring.HostFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
-    """Mounts of both services, and the files of the host among them."""
+class Source:
+    """A person's document: where it came from, what is known of it, and of the image that reads it."""
 
-    lcore: tuple[Mount, ...]
-    server: tuple[Mount, ...]
-    files: tuple[wiring.HostFile, ...]
+    filename: str
+    node: Node
+    values: Mapping[str, Any]
+    kind: Kind
+    directory: str
+    image: ImageFacts
+    volume: str
+    prefix: str
+    also_written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +107,26 @@ def resolve(request: Request) -> Resolved:
         (images.lcore_facts.home, images.server_facts.home),
     )
     warnings = [*_passed(reading.findings(config)), *advice(config)]
-    gpu = _vendor(request.settings)
-    documents, wires = derive_documents(config, request, images, gpu=gpu is not None)
-    warnings += _passed([lifted.finding for lifted in documents.lifted])
-    services = _services(request, config, images, documents, wires, gpu)
+    gpu = _vendor(request.settings, config)
+    lcore = lcore_side(config, request, images)
+    server = server_side(config, request, images, gpu=gpu is not None) if reading.server_is_ours(config) else None
+    sides = [lcore, server] if server else [lcore]
+    lifted = [one for side in sides for one in side.lifted]
+    warnings += _passed([one.finding for one in lifted])
+    services = _services(request, config, images, lcore, server, gpu)
     if request.settings.pinned_images:
         warnings += _image_warnings(services)
     project = Project(
         name=request.name,
         services=services,
-        documents=_derived(documents, has_server=reading.server_is_ours(config)),
+        documents=_derived(lcore, server),
         volumes=_volumes(services),
-        changes=documents.changes,
+        changes=tuple(change for side in sides for change in side.changes),
         variables=_variables(services),
     )
-    values = {lifted.name: lifted.value for lifted in documents.lifted}
-    return Resolved(project, (*wires.files, *_own_files(services, wires.files)), tuple(warnings), values, config)
+    files = [file for side in sides for file in side.files]
+    files += _own_files(services, files)
+    return Resolved(project, tuple(files), tuple(warnings), {one.name: one.value for one in lifted}, config)
 
 
 def _own_files(services: Iterable[Service], known: Iterable[wiring.HostFile]) -> list[wiring.HostFile]:
@@ -140,44 +151,60 @@ def _passed(findings: Sequence[Finding]) -> list[Finding]:
     return list(findings)
 
 
-def _vendor(settings: Settings) -> vendors.Vendor | None:
-    known = vendors.choices() if settings.gpu != "none" else ("none",)
+def _vendor(settings: Settings, config: Configuration) -> vendors.Vendor | None:
+    if settings.gpu == "none":
+        return None
+    known = vendors.choices()
     if settings.gpu not in known:
-        raise UsageError(f"no GPU is called {settings.gpu!r}", "gpu", f"Use one of: {', '.join(known)}.")
-    return None if settings.gpu == "none" else vendors.vendor(settings.gpu)
-
-
-def derive_documents(config: Configuration, request: Request, images: Images, *, gpu: bool) -> tuple[Documents, Wiring]:
-    """Both documents with every edit made, and the mounts that they imply."""
-    if gpu and not reading.server_is_ours(config):
+        raise UsageError(f"no GPU is called {settings.gpu[:40]!r}", "gpu", f"Use one of: {', '.join(known)}.")
+    if not reading.server_is_ours(config):
         what = "an inference service is wired into Llama Stack, and this one is remote"
         raise UsageError(what, "gpu", "Leave the GPU out, or let url say http://localhost:8321.")
-    lightspeed, run = record(LIGHTSPEED), record(RUN, extra="allow")
-    kept, run_kept = _storages(config, images)
-    lifted = wiring.lifted_secrets(config.lightspeed, lightspeed, "LIGHTSPEED_")
-    run_lifted = wiring.lifted_secrets(config.run, run, "LLAMA_STACK_")
-    own, changes = derive.applied(
-        plain(config.lightspeed),
+    return vendors.vendor(settings.gpu)
+
+
+def lcore_side(config: Configuration, request: Request, images: Images) -> Side:
+    """LCORE's half."""
+    source = Source(
         derive.LIGHTSPEED_FILE,
-        # Lifting goes first: its paths are those of the document as it was written.
-        [*(one.edit for one in lifted), *kept.edits, *_renamed(config, lifted, images)],
+        config.lightspeed,
+        config.values,
+        record(LIGHTSPEED),
+        request.directory,
+        images.lcore_facts,
+        f"{LCORE}-data",
+        "LIGHTSPEED_",
     )
-    server, run_changes = derive.applied(
-        plain(config.run),
+    return _side(source, lambda lifted: _renamed(config, lifted, images), request.home)
+
+
+def server_side(config: Configuration, request: Request, images: Images, *, gpu: bool) -> Side:
+    """The half of our own Llama Stack."""
+    source = Source(
         derive.RUN_FILE,
-        [*(one.edit for one in run_lifted), *run_kept.edits, *derive.run_edits(config, gpu=gpu)],
+        config.run,
+        config.run_values,
+        record(RUN, extra="allow"),
+        request.run_directory,
+        images.server_facts,
+        f"{LLAMA_STACK}-data",
+        "LLAMA_STACK_",
+        (server_directory(images),),
     )
-    if not reading.server_is_ours(config):
-        run_changes, run_lifted = [], []
-    files = wiring.host_files(config.lightspeed, config.values, lightspeed, request.directory, images.lcore_facts)
-    run_files = wiring.host_files(config.run, config.run_values, run, request.run_directory, images.server_facts)
-    files, run_files = _at_home(files, request.home), _at_home(run_files, request.home)
-    wires = Wiring(
-        _mounts(derive.LIGHTSPEED_FILE, images.lcore_facts, kept, files),
-        (*_mounts(derive.RUN_FILE, images.server_facts, run_kept, run_files), *_model_cache(config, images)),
-        (*files, *(run_files if reading.server_is_ours(config) else ())),
-    )
-    return Documents(own, server, (*changes, *run_changes), (*lifted, *run_lifted)), wires
+    side = _side(source, lambda _: derive.run_edits(config, gpu=gpu), request.home)
+    return replace(side, mounts=(*side.mounts, *_model_cache(config, images)))
+
+
+def _side(source: Source, edits: Callable[[list[wiring.Lifted]], list[derive.Edit]], home: str) -> Side:
+    kept = wiring.storage(source.node, source.values, source.kind, source.volume, source.image, source.also_written)
+    lifted = wiring.lifted_secrets(source.node, source.kind, source.prefix)
+    # Lifting goes first: its paths are those of the document as it was written.
+    every = [*(one.edit for one in lifted), *kept.edits, *edits(lifted)]
+    document, changes = derive.applied(plain(source.node), source.filename, every)
+    found = wiring.host_files(source.node, source.values, source.kind, source.directory, source.image)
+    files = _at_home(found, home)
+    mounts = _mounts(source.filename, source.image, kept, files)
+    return Side(document, tuple(changes), tuple(lifted), mounts, tuple(files))
 
 
 def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images) -> list[derive.Edit]:
@@ -188,19 +215,6 @@ def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images)
             inside = {one.edit.path[-1]: one.edit.value for one in lifted if one.edit.path[0] == "llama_stack"}
             edits[index] = replace(edit, value={**edit.value, **inside})
     return edits
-
-
-def _storages(config: Configuration, images: Images) -> tuple[wiring.Storage, wiring.Storage]:
-    lcore = wiring.storage(config.lightspeed, config.values, record(LIGHTSPEED), f"{LCORE}-data", images.lcore_facts)
-    server = wiring.storage(
-        config.run,
-        config.run_values,
-        record(RUN, extra="allow"),
-        f"{LLAMA_STACK}-data",
-        images.server_facts,
-        (server_directory(images),),
-    )
-    return lcore, server
 
 
 def _at_home(files: list[wiring.HostFile], home: str) -> list[wiring.HostFile]:
@@ -222,27 +236,28 @@ def _model_cache(config: Configuration, images: Images) -> tuple[Mount, ...]:
     return (VolumeMount("models", f"{images.server_facts.home}/.cache/huggingface"),)
 
 
-def _derived(documents: Documents, *, has_server: bool) -> tuple[Derived, ...]:
-    lcore = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", documents.lightspeed)
-    server = Derived(derive.RUN_FILE, f"{LLAMA_STACK}/{derive.RUN_FILE}", documents.run)
-    return (lcore, server) if has_server else (lcore,)
+def _derived(lcore: Side, server: Side | None) -> tuple[Derived, ...]:
+    own = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document)
+    if server is None:
+        return (own,)
+    return own, Derived(derive.RUN_FILE, f"{LLAMA_STACK}/{derive.RUN_FILE}", server.document)
 
 
 def _services(
     request: Request,
     config: Configuration,
     images: Images,
-    documents: Documents,
-    wires: Wiring,
+    lcore: Side,
+    server: Side | None,
     gpu: vendors.Vendor | None,
 ) -> tuple[Service, ...]:
     settings = request.settings.services
     found = []
     if gpu:
         found.append(inference_service(request.settings, gpu))
-    if reading.server_is_ours(config):
-        found.append(server_service(config, images, documents.run, wires.server, gpu=gpu is not None))
-    found.append(lcore_service(config, images, documents.lightspeed, wires.lcore))
+    if server:
+        found.append(server_service(config, images, server.document, server.mounts, gpu=gpu is not None))
+    found.append(lcore_service(config, images, lcore.document, lcore.mounts))
     return tuple(
         _with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found
     )
