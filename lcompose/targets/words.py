@@ -26,6 +26,7 @@ from lcompose.targets import Place
 
 MARK = "# Made by lcompose"
 MOST_STEPS_UP = 2
+SYSTEM_PATHS = ("/bin/", "/boot/", "/dev/", "/etc/", "/lib", "/proc/", "/run/", "/sbin/", "/sys/", "/usr/", "/var/")
 
 
 def literal(text: str) -> str:
@@ -109,7 +110,8 @@ def file_mount(mount: FileMount, place: Place, **bind: Any) -> dict[str, Any]:
 def mounts(service: Service, place: Place, project: Project, *, documents: bool) -> list[dict[str, Any]]:
     """A service's mounts; ``documents`` lie beside the compose file, or come in another way.
 
-    ``z`` shares a file with containers where SELinux is on, and does nothing where it is off.
+    ``z`` shares a file with containers where SELinux is on, and does nothing where it is off. A file of
+    the system keeps its label: the system's own services need it.
     """
     files = {derived.name: derived.filename for derived in project.documents}
     found = []
@@ -117,6 +119,8 @@ def mounts(service: Service, place: Place, project: Project, *, documents: bool)
         match mount:
             case VolumeMount():
                 found.append(volume_mount(mount))
+            case FileMount(source=source) if source.startswith(SYSTEM_PATHS):
+                found.append(file_mount(mount, place))
             case FileMount():
                 found.append(file_mount(mount, place, selinux="z"))
             case DocumentMount() if documents:

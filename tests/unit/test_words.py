@@ -21,6 +21,7 @@ from lcompose.spec.project import (
     Limits,
     Port,
     Probe,
+    Project,
     Service,
     VolumeMount,
 )
@@ -235,3 +236,16 @@ def test_text_that_is_too_long_for_a_variable_is_refused_by_its_bytes() -> None:
         "a.yaml is longer than a variable may be (1 KiB)",
         "Render to a folder instead: lcompose render -o DIR.",
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "bind"),
+    [
+        ("/work/certs/ca.pem", {"create_host_path": False, "selinux": "z"}),
+        ("/etc/pki/ca.pem", {"create_host_path": False}),
+    ],
+)
+def test_a_file_of_the_system_keeps_its_label(source: str, bind: dict[str, Any]) -> None:
+    service = Service("web", "web:1", mounts=(FileMount(source, "/ca.pem"),))
+    [mount] = words.mounts(service, Place("/work", {}), Project("demo", (service,)), documents=True)
+    assert mount["bind"] == bind
