@@ -67,10 +67,10 @@ def resolved(
     profiles: tuple[str, ...] = ("base",),
     env: Mapping[str, str] | None = None,
 ) -> Resolved:
-    """A project from documents and settings, in /work/here, for a person whose home is /home/me."""
+    """A project from documents and settings, in /my/here, for a person whose home is /home/me."""
     layers = [*profile_layers(profiles, data_directory("profiles")), Layer("own", settings or {})]
     chosen = resolve_settings(layers)
-    here = "/work/here"
+    here = "/my/here"
     documents = node(lightspeed), node(run, "run.yaml")
     return resolve(Request("demo", chosen, *documents, here, here, env or {}, "/home/me"))
 

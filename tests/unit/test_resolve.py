@@ -82,7 +82,7 @@ def test_a_service_mounts_its_document_its_files_and_its_volume() -> None:
     assert resolved(source).project.service("lightspeed-stack").mounts == (
         DocumentMount("lightspeed-stack.yaml", "/app-root/lightspeed-stack.yaml"),
         FileMount("/home/me/token", "/opt/app-root/src/token"),
-        FileMount("/work/here/prompts/a.txt", "/app-root/prompts/a.txt"),
+        FileMount("/my/here/prompts/a.txt", "/app-root/prompts/a.txt"),
         VolumeMount("lightspeed-stack-data", OWNED),
     )
 
@@ -90,7 +90,7 @@ def test_a_service_mounts_its_document_its_files_and_its_volume() -> None:
 def test_a_file_that_two_keys_name_is_mounted_once() -> None:
     run = RUN + "server: {tls_certfile: a.pem, tls_keyfile: ./a.pem}\n"
     mounts = resolved(run=run).project.service("llama-stack").mounts
-    assert [one for one in mounts if isinstance(one, FileMount)] == [FileMount("/work/here/a.pem", "/app/a.pem")]
+    assert [one for one in mounts if isinstance(one, FileMount)] == [FileMount("/my/here/a.pem", "/app/a.pem")]
 
 
 def test_models_that_the_server_downloads_are_kept() -> None:
@@ -222,9 +222,9 @@ def test_a_secret_that_is_passed_on_is_fine(value: Any) -> None:
     ("text", "mount"),
     [
         ("cache:/cache", VolumeMount("cache", "/cache")),
-        ("./a:/a", FileMount("/work/here/a", "/a", read_only=False)),
-        (".:/a:ro", FileMount("/work/here", "/a")),
-        ("../a:/a:rw", FileMount("/work/a", "/a", read_only=False)),
+        ("./a:/a", FileMount("/my/here/a", "/a", read_only=False)),
+        (".:/a:ro", FileMount("/my/here", "/a")),
+        ("../a:/a:rw", FileMount("/my/a", "/a", read_only=False)),
         ("/a/b:/a", FileMount("/a/b", "/a", read_only=False)),
         ("~/a:/a:ro", FileMount("/home/me/a", "/a")),
         ("~:/a:ro", FileMount("/home/me", "/a")),
@@ -253,21 +253,21 @@ def test_where_images_ought_to_be_pinned_each_other_one_is_a_warning() -> None:
 
 def test_each_file_that_is_not_here_is_told_at_its_place() -> None:
     found = resolved(LIGHTSPEED + "splunk: {token_path: here}\ncustomization: {system_prompt_path: gone}\n")
-    [one] = missing_files(found.files, frozenset({"/work/here/here"}))
+    [one] = missing_files(found.files, frozenset({"/my/here/here"}))
     assert (str(one.where), one.path) == ("lightspeed-stack.yaml:7:37", "customization.system_prompt_path")
-    assert one.what == "the file /work/here/gone is to be mounted, and is not here"
+    assert one.what == "the file /my/here/gone is to be mounted, and is not here"
 
 
 def test_a_file_that_the_container_cannot_read_is_a_warning() -> None:
     found = resolved(LIGHTSPEED + "splunk: {token_path: token}\n")
     assert unreadable_files(found.files, frozenset()) == []
-    [one] = unreadable_files(found.files, frozenset({"/work/here/token"}))
-    assert (one.severity, one.fix) == ("warning", "Run: chmod o+r /work/here/token")
+    [one] = unreadable_files(found.files, frozenset({"/my/here/token"}))
+    assert (one.severity, one.fix) == ("warning", "Run: chmod o+r /my/here/token")
 
 
 def test_a_variable_with_a_value_decides_what_is_mounted() -> None:
     source = LIGHTSPEED + "splunk: {token_path: '${env.WHERE}'}\n"
-    assert [one.mount.source for one in resolved(source, env={"WHERE": "a/token"}).files] == ["/work/here/a/token"]
+    assert [one.mount.source for one in resolved(source, env={"WHERE": "a/token"}).files] == ["/my/here/a/token"]
     assert resolved(source).files == ()
 
 

@@ -30,7 +30,7 @@ from lcompose.targets import Place, names, translate
 
 DOCUMENT = DocumentMount("a.yaml", "/app/a.yaml")
 SERVICE = Service("web", "team/web:1", command=("-c", "/app/a.yaml"), mounts=(DOCUMENT,))
-PLACE = Place("/work/here", {"/work/here/f": "1"})
+PLACE = Place("/my/here", {"/my/here/f": "1"})
 INLINE, FOLDER = TargetFacts(form="inline"), TargetFacts(form="folder")
 READ_ONLY = Hardening(read_only=True)
 
@@ -173,7 +173,7 @@ def test_every_kind_of_variable_is_in_composes_words() -> None:
 
 
 def test_volumes_and_files_are_mounted_in_the_long_form() -> None:
-    mounts = (VolumeMount("data", "/data"), FileMount("/work/here/f", "/f", read_only=False))
+    mounts = (VolumeMount("data", "/data"), FileMount("/my/here/f", "/f", read_only=False))
     tree = compose(project(replace(SERVICE, mounts=mounts), volumes=("data",)))
     assert tree["volumes"] == {"data": {}}
     assert tree["services"]["web"]["volumes"] == [
@@ -220,10 +220,10 @@ def test_the_digest_changes_with_the_document(hardening: Hardening) -> None:
 
 
 def test_the_digest_changes_with_a_mounted_file() -> None:
-    found = project(replace(SERVICE, mounts=(FileMount("/work/here/f", "/f"),)))
-    assert digest(found) != digest(found, Place("/work/here", {"/work/here/f": "2"}))
+    found = project(replace(SERVICE, mounts=(FileMount("/my/here/f", "/f"),)))
+    assert digest(found) != digest(found, Place("/my/here", {"/my/here/f": "2"}))
 
 
 def test_the_digest_changes_with_nothing_else() -> None:
     changed = replace(SERVICE, image="team/web:2", environment=(("A", "1"),), restart="always")
-    assert digest(project()) == digest(project(changed), Place("/work/here", {"/else": "2"}))
+    assert digest(project()) == digest(project(changed), Place("/my/here", {"/else": "2"}))

@@ -24,7 +24,7 @@ from lcompose.spec.text import ComposeText, EnvRef
 from lcompose.targets import Place, translate
 
 SERVICE = Service("web", "team/web:1", mounts=(DocumentMount("a.yaml", "/app/a.yaml"),))
-PLACE = Place("/work/here", {})
+PLACE = Place("/my/here", {})
 FOLDER, RUN = TargetFacts("podman", "folder"), TargetFacts("podman", "run")
 ENVIRONMENT = (
     ("PLAIN", "$5"),
@@ -138,7 +138,7 @@ def test_logs_are_rotated_in_podmans_words() -> None:
 
 
 def test_volumes_and_files_are_mounted_in_the_long_form() -> None:
-    mounts = (VolumeMount("data", "/data"), FileMount("/work/here/f", "/f"))
+    mounts = (VolumeMount("data", "/data"), FileMount("/my/here/f", "/f"))
     tree = compose(project(replace(SERVICE, mounts=mounts), volumes=("data",)))
     assert tree["volumes"] == {"data": {}}
     assert [(one["type"], one["source"], one["target"]) for one in tree["services"]["web"]["volumes"]] == [

@@ -184,9 +184,9 @@ def test_every_database_is_on_the_volume_and_none_is_another(paths: list[str], i
 
 
 def mounts(source: str, kind: Any = LCORE_KEYS, image: ImageFacts = LCORE_IMAGE) -> list[tuple[str, FileMount]]:
-    """The files of the host that a document in /work/here names: at which key, and the mount."""
+    """The files of the host that a document in /my/here names: at which key, and the mount."""
     read = node(source)
-    found = host_files(read, plain(read), kind, "/work/here", image)
+    found = host_files(read, plain(read), kind, "/my/here", image)
     return [(".".join(map(str, one.path)), one.mount) for one in found]
 
 
@@ -207,24 +207,24 @@ def mounts(source: str, kind: Any = LCORE_KEYS, image: ImageFacts = LCORE_IMAGE)
     ],
 )
 def test_every_key_that_names_a_file_gives_a_mount(source: str, path: str) -> None:
-    mount = FileMount("/work/here/certs/a.pem", "/app-root/certs/a.pem")
+    mount = FileMount("/my/here/certs/a.pem", "/app-root/certs/a.pem")
     assert mounts(source.replace("F", "certs/a.pem")) == [(path, mount)]
 
 
 @pytest.mark.parametrize("key", ["tls_certfile", "tls_keyfile", "tls_cafile"])
 def test_the_servers_certificates_are_mounted(key: str) -> None:
     found = mounts(f"server: {{{key}: a.pem}}", RUN_KEYS, SERVER_IMAGE)
-    assert found == [(f"server.{key}", FileMount("/work/here/a.pem", "/opt/app-root/a.pem"))]
+    assert found == [(f"server.{key}", FileMount("/my/here/a.pem", "/opt/app-root/a.pem"))]
 
 
 @pytest.mark.parametrize(
     ("path", "source", "target"),
     [
         ("/etc/a.pem", "/etc/a.pem", "/etc/a.pem"),
-        ("../a.pem", "/work/a.pem", "/a.pem"),
-        ("./a/../b.pem", "/work/here/b.pem", "/app-root/b.pem"),
+        ("../a.pem", "/my/a.pem", "/a.pem"),
+        ("./a/../b.pem", "/my/here/b.pem", "/app-root/b.pem"),
         ("~/a.pem", "~/a.pem", "/opt/app-root/src/a.pem"),
-        (" a.pem ", "/work/here/a.pem", "/app-root/a.pem"),
+        (" a.pem ", "/my/here/a.pem", "/app-root/a.pem"),
     ],
 )
 def test_a_path_means_what_it_means_to_the_service(path: str, source: str, target: str) -> None:

@@ -28,7 +28,7 @@ from lcompose.spec.project import (
 from lcompose.spec.text import Address, ComposeText, EnvRef
 from lcompose.targets import Place, words
 
-PLACE = Place("/work/here", {})
+PLACE = Place("/my/here", {})
 # Compose's rule: "$$" is a dollar, "${NAME:-default}" and its like are filled in, other dollars are wrong.
 COMPOSE = re.compile(
     r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_]\w*)(?::(?P<operator>[-?])(?P<rest>[^}]*))?\}|(?P<wrong>))"
@@ -89,22 +89,22 @@ def test_addresses_are_names_on_the_projects_network() -> None:
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
-        ("/work/here/a", "./a"),
-        ("/work/here/a/b", "./a/b"),
-        ("/work/a", "../a"),
+        ("/my/here/a", "./a"),
+        ("/my/here/a/b", "./a/b"),
+        ("/my/a", "../a"),
         ("/a", "../../a"),
-        ("/work", ".."),
-        ("/work/here", "./."),
-        ("/work/here/a$b", "./a$$b"),
+        ("/my", ".."),
+        ("/my/here", "./."),
+        ("/my/here/a$b", "./a$$b"),
     ],
 )
 def test_a_near_path_is_relative(source: str, shown: str) -> None:
     assert words.host_path(source, PLACE) == shown
 
 
-@pytest.mark.parametrize("source", ["/a", "/work", "/work/a"])
+@pytest.mark.parametrize("source", ["/a", "/my", "/my/a"])
 def test_a_far_path_is_absolute(source: str) -> None:
-    assert words.host_path(source, Place("/work/here/very/deep", {})) == source
+    assert words.host_path(source, Place("/my/here/very/deep", {})) == source
 
 
 def test_a_volume_is_in_the_long_form() -> None:
@@ -116,7 +116,7 @@ def test_a_volume_is_in_the_long_form() -> None:
 
 
 def test_a_file_that_is_missing_is_never_made_a_directory() -> None:
-    assert words.file_mount(FileMount("/work/here/a", "/a"), PLACE, selinux="z") == {
+    assert words.file_mount(FileMount("/my/here/a", "/a"), PLACE, selinux="z") == {
         "type": "bind",
         "source": "./a",
         "target": "/a",
@@ -241,11 +241,11 @@ def test_text_that_is_too_long_for_a_variable_is_refused_by_its_bytes() -> None:
 @pytest.mark.parametrize(
     ("source", "bind"),
     [
-        ("/work/certs/ca.pem", {"create_host_path": False, "selinux": "z"}),
+        ("/my/certs/ca.pem", {"create_host_path": False, "selinux": "z"}),
         ("/etc/pki/ca.pem", {"create_host_path": False}),
     ],
 )
 def test_a_file_of_the_system_keeps_its_label(source: str, bind: dict[str, Any]) -> None:
     service = Service("web", "web:1", mounts=(FileMount(source, "/ca.pem"),))
-    [mount] = words.mounts(service, Place("/work", {}), Project("demo", (service,)), documents=True)
+    [mount] = words.mounts(service, Place("/my", {}), Project("demo", (service,)), documents=True)
     assert mount["bind"] == bind
