@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lcompose.profiles import built_in
 from lcompose.spec.target import Form, TargetFacts
 from lcompose.targets import translate
 from lcompose.workspace import Options, open_workspace
@@ -33,6 +34,7 @@ class Case:
 
 
 CASES = (
+    Case("base", "server", ("base",)),
     Case("dev", "server"),
     Case("prod", "server", ("prod",)),
     Case("gpu-cuda", "server", ("gpu",)),
@@ -174,6 +176,10 @@ def services(case_name: str) -> dict[str, Any]:
     tree = yaml.safe_load((HERE / "expected" / case_name / "compose.yaml").read_text())
     found: dict[str, Any] = tree["services"]
     return found
+
+
+def test_every_built_in_profile_has_a_golden() -> None:
+    assert set(built_in()) <= {name for case in CASES for name in case.profiles}
 
 
 def test_every_port_of_every_golden_is_on_loopback_unless_asked_otherwise() -> None:
