@@ -156,7 +156,7 @@ def judged(probe: Probe, status: int, body: bytes) -> Answer:
     said = f" ({told})" if isinstance(told, str) and told else ""
     if probe.field:
         value = str(fields.get(probe.field, ""))
-        detail = f"{probe.field}: {value or 'missing'}{said}" if value else f"HTTP {status}{said}"
+        detail = f"{probe.field}: {value}{said}" if value else f"HTTP {status}{said}"
         return Answer(ok=status == 200 and value == probe.expected, detail=detail)
     return Answer(ok=status == 200, detail=f"HTTP {status}{said}")
 
