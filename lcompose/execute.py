@@ -112,7 +112,7 @@ def _remove(step: Step, context: Context, observed: Observed, tell: Tell) -> Non
 
 def _keep_logs(step: Step, context: Context, observed: Observed, tell: Tell) -> None:
     container = _container(step, observed)
-    if container and container.state not in ("created", "configured", "initialized"):
+    if container and observed_state(container.state, ready=False) != "created":
         try:
             path = logs.keep(context.engine, container, context.log_directory, context.secrets)
         except LcomposeError as error:

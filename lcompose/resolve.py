@@ -12,7 +12,7 @@ from posixpath import normpath
 from typing import Any
 
 from lcompose import vendors
-from lcompose.errors import ConfigError, Finding, Position, UsageError
+from lcompose.errors import ConfigError, Finding, Position, Severity, UsageError
 from lcompose.lightspeed import config as reading
 from lcompose.lightspeed import derive, wiring
 from lcompose.lightspeed.advice import advice
@@ -374,28 +374,20 @@ def _image_warnings(services: Iterable[Service]) -> list[Finding]:
 
 def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str]) -> list[Finding]:
     """The second verdict: a finding for each file to mount that is not here."""
-    return [
-        Finding(
-            one.node.where,
-            dotted(one.path),
-            f"the file {one.mount.source} is to be mounted, and is not here",
-            "Create it, correct the path, or pass --allow-missing.",
-        )
-        for one in files
-        if one.mount.source not in present
-    ]
+    fix = "Create it, correct the path, or pass --allow-missing."
+    gone = [one for one in files if one.mount.source not in present]
+    return [_file_finding(one, "is to be mounted, and is not here", fix, "error") for one in gone]
 
 
 def unreadable_files(files: Iterable[wiring.HostFile], closed: frozenset[str]) -> list[Finding]:
     """A warning for each file to mount that the container's user, who owns nothing here, cannot read."""
+    what = "is not readable by the user of the container"
     return [
-        Finding(
-            one.node.where,
-            dotted(one.path),
-            f"the file {one.mount.source} is not readable by the user of the container",
-            f"Run: chmod o+r {one.mount.source}",
-            "warning",
-        )
+        _file_finding(one, what, f"Run: chmod o+r {one.mount.source}", "warning")
         for one in files
         if one.mount.source in closed
     ]
+
+
+def _file_finding(one: wiring.HostFile, what: str, fix: str, severity: Severity) -> Finding:
+    return Finding(one.node.where, dotted(one.path), f"the file {one.mount.source} {what}", fix, severity)

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 from lcompose import host
 from lcompose.errors import ConfigError, Finding, Position, UsageError
-from lcompose.lightspeed.config import configuration, embedded_settings, findings, missing_variables
+from lcompose.lightspeed.config import configuration, embedded_settings, findings, missing_variables, unset_variable
 from lcompose.lightspeed.envrefs import references
 from lcompose.lightspeed.images import choose_images
 from lcompose.load import Node, lookup, parse
@@ -316,11 +316,7 @@ def _missing_variables(resolved: Resolved, secrets: Secrets, env: Mapping[str, s
     found = missing_variables(resolved.configuration, env)
     told = {reference.name for tree in resolved.configuration.trees for reference in references(tree)}
     own = [name for name in resolved.project.variables if name not in told and not secrets.has(name)]
-    where, fix = Position("settings"), "Run: export {name}=…   or write it to .env"
-    return [
-        *found,
-        *(Finding(where, "env", f"the variable {name} is not set", fix.format(name=name)) for name in own),
-    ]
+    return [*found, *(unset_variable(name, Position("settings"), "env") for name in own)]
 
 
 def _digest(path: Path) -> str:

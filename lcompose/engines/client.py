@@ -180,6 +180,12 @@ def preload() -> None:
     Thread(target=import_module, args=("python_on_whales",), daemon=True).start()
 
 
+def last_check(health: Mapping[str, Any]) -> tuple[str, str]:
+    """The status of an engine's own health check, and what the last one printed."""
+    log = health.get("Log") or []
+    return str(health.get("Status") or ""), str(log[-1].get("Output", "")).strip() if log else ""
+
+
 def _probe(carried: Mapping[str, str]) -> Probe | None:
     """The readiness probe that our label carries: so ``status`` needs no configuration."""
     text = carried.get(labels.PROBE)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lcompose import host
 from lcompose.engines import Creation
-from lcompose.engines.client import PROMPT, QUICK, Client, Dialect
+from lcompose.engines.client import PROMPT, QUICK, Client, Dialect, last_check
 from lcompose.errors import EngineError, LcomposeError
-from lcompose.spec.target import EngineFacts
+from lcompose.spec.target import EngineFacts, version_of
 
 # Inline configs came with 2.23.1; before that a file with them is refused.
 OLDEST_COMPOSE = (2, 23, 1)
@@ -34,10 +33,10 @@ def _facts(env: Mapping[str, str]) -> EngineFacts:
         return _problem(f"Docker does not answer: {_first_line(server.said)}", "Start it: systemctl start docker")
     if compose.code:
         return _problem("docker has no compose", INSTALL_COMPOSE)
-    version = _version(compose.out)
+    version = version_of(compose.out)
     if version < OLDEST_COMPOSE:
         return _problem(f"Docker Compose {compose.out.strip()} is too old", INSTALL_COMPOSE)
-    return EngineFacts("docker", _version(server.out), version)
+    return EngineFacts("docker", version_of(server.out), version)
 
 
 def _problem(problem: str, fix: str) -> EngineFacts:
@@ -46,10 +45,6 @@ def _problem(problem: str, fix: str) -> EngineFacts:
 
 def _first_line(text: str) -> str:
     return text.splitlines()[0] if text else "it said nothing"
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 def _endpoint(env: Mapping[str, str]) -> str:
@@ -81,9 +76,7 @@ def _reason(text: str) -> str:
 
 
 def _health(state: Mapping[str, Any]) -> tuple[str, str]:
-    health = state.get("Health") or {}
-    log = health.get("Log") or []
-    return str(health.get("Status") or ""), str(log[-1].get("Output", "")).strip() if log else ""
+    return last_check(state.get("Health") or {})
 
 
 DIALECT = Dialect("docker", "docker", _facts, _endpoint, _create, _health)

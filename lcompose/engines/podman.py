@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from lcompose import host
 from lcompose.engines import Creation
-from lcompose.engines.client import PROMPT, Client, Dialect
+from lcompose.engines.client import PROMPT, Client, Dialect, last_check
 from lcompose.errors import EngineError, LcomposeError, MachineError
 from lcompose.spec import labels
-from lcompose.spec.target import EngineFacts
+from lcompose.spec.target import EngineFacts, version_of
 from lcompose.spec.text import EnvRef
 
 OLDEST_COMPOSE = (1, 2, 0)
@@ -46,18 +45,14 @@ def _facts(env: Mapping[str, str]) -> EngineFacts:
     if server.code:
         return _problem("Podman does not answer", "Look what 'podman info' says.")
     line = next((line for line in found.out.splitlines() if "podman-compose" in line), "")
-    version = _version(line)
+    version = version_of(line)
     if version < OLDEST_COMPOSE:
         return _problem(f"{line or 'podman-compose'} is too old or broken", INSTALL_COMPOSE)
-    return EngineFacts("podman", _version(server.out), version)
+    return EngineFacts("podman", version_of(server.out), version)
 
 
 def _problem(problem: str, fix: str) -> EngineFacts:
     return EngineFacts("podman", problem=problem, fix=fix)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 def _endpoint(env: Mapping[str, str]) -> str:
@@ -114,8 +109,7 @@ def _health(state: Mapping[str, Any]) -> tuple[str, str]:
     health = state.get("Health") or state.get("Healthcheck") or {}
     if state.get("Status") != "running":
         return "", ""
-    log = health.get("Log") or []
-    return str(health.get("Status") or ""), str(log[-1].get("Output", "")).strip() if log else ""
+    return last_check(health)
 
 
 DIALECT = Dialect("podman", "podman", _facts, _endpoint, _create, _health)

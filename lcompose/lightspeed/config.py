@@ -12,7 +12,7 @@ from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, replace
 from lcompose.lightspeed.images import NEWEST_SERVER, Generation
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
-from lcompose.load import Node, Path, dotted, locate, lookup, plain
+from lcompose.load import Node, Path, dotted, locate, lookup, plain, value_at
 from lcompose.schema import Kind, check, flag, record, suggestion, whole
 from lcompose.settings import EMBEDDED
 
@@ -51,11 +51,11 @@ class Configuration:
 
     def value(self, *path: str) -> Any:
         """A value of lightspeed-stack.yaml, or None."""
-        return _get(self.values, path)
+        return value_at(self.values, path)
 
     def run_value(self, *path: str) -> Any:
         """A value of run.yaml, or None."""
-        return _get(self.run_values, path)
+        return value_at(self.run_values, path)
 
     def number(self, *path: str) -> int | None:
         """A whole number of lightspeed-stack.yaml, or None."""
@@ -157,8 +157,13 @@ def missing_variables(config: Configuration, env: Mapping[str, str]) -> list[Fin
 def _missing(node: Node, reference: Reference) -> Finding:
     held = lookup(node, reference.path)
     where = held.where if held else locate(node, reference.path)
-    fix = f"Run: export {reference.name}=…   or write it to .env"
-    return Finding(where, dotted(reference.path), f"the variable {reference.name} is not set", fix)
+    return unset_variable(reference.name, where, dotted(reference.path))
+
+
+def unset_variable(name: str, where: Position, path: str) -> Finding:
+    """The finding that a variable has no value."""
+    fix = f"Run: export {name}=…   or write it to .env"
+    return Finding(where, path, f"the variable {name} is not set", fix)
 
 
 def _not_a_mapping(node: Node, example: str) -> Finding:
@@ -298,11 +303,3 @@ def _version_findings(config: Configuration) -> list[Finding]:
 
 def _dots(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-
-
-def _get(tree: Any, path: Sequence[str]) -> Any:
-    for step in path:
-        if not isinstance(tree, Mapping):
-            return None
-        tree = tree.get(step)
-    return tree

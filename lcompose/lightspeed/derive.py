@@ -6,7 +6,7 @@ outside; so both services get derived documents, and every difference is a Chang
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,7 +82,7 @@ def run_edits(config: Configuration, *, gpu: bool) -> list[Edit]:
 
 def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Change]]:
     """A copy of the tree with the edits made, and the changes that they really were."""
-    result = _copied(tree)
+    result = deepcopy(tree)
     changes = []
     for edit in edits:
         before = value_at(result, edit.path)
@@ -184,20 +184,12 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _copied(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _copied(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_copied(value) for value in tree]
-    return tree
-
-
 def _write(tree: Any, path: Path, value: Any) -> None:
     for step in path[:-1]:
         if isinstance(tree, dict) and not isinstance(tree.get(step), (dict, list)):
             tree[step] = {}
         tree = tree[step]
-    if value is None and isinstance(tree, Mapping):
-        tree.pop(path[-1], None)  # type: ignore[attr-defined]
+    if value is None and isinstance(tree, dict):
+        tree.pop(path[-1], None)
     else:
         tree[path[-1]] = value

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lcompose.settings import Settings
+from lcompose.spec.target import version_of
 
 Generation = Literal["0.6", "0.7"]
 
@@ -89,7 +90,7 @@ class Images:
 def generation_of(image: str, declared: str) -> Generation:
     """The configuration shape that an LCORE image reads: declared, by its tag, or the default."""
     if declared:
-        return "0.6" if _numbers(declared) < (0, 7) else "0.7"
+        return "0.6" if version_of(declared) < (0, 7) else "0.7"
     match = VERSION_TAG.search(image)
     if not match:
         return DEFAULT_GENERATION
@@ -99,7 +100,7 @@ def generation_of(image: str, declared: str) -> Generation:
 def server_version(image: str, declared: str, generation: Generation) -> tuple[int, ...]:
     """The version of Llama Stack: declared, by the image's tag, or the generation's own."""
     if declared:
-        return _numbers(declared)
+        return version_of(declared)
     match = VERSION_TAG.search(image)
     if match:
         return tuple(int(part) for part in match.groups() if part)
@@ -143,7 +144,3 @@ def choose_images(settings: Settings) -> Images:
 def image_facts(image: str, table: tuple[ImageFacts, ...]) -> ImageFacts:
     """The first row whose pattern the image's name contains, or LCORE's own layout."""
     return next((row for row in table if row.pattern in image), table[-1])
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

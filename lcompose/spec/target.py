@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,3 +38,8 @@ class EngineFacts:
     def usable(self) -> bool:
         """Whether commands may be given to it."""
         return not self.problem
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """The first three numbers of a text that tells a version: ``v1.2.3-rc1`` is (1, 2, 3)."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
