@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,29 @@ def image_options(references: Mapping[str, str]) -> list[str]:
         for service in ("llama-stack", "lightspeed-stack")
         for part in ("--image", f"{service}={references[service]}")
     ]
+
+
+def lcompose_child(*args: str, cwd: Path, state: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """lcompose in a process that a test can interrupt, with pipes for both streams."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lcompose", *args],
+        cwd=cwd,
+        env=clean_environment(XDG_STATE_HOME=str(state), **env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A runner that was started in the background ignores Ctrl-C, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def succeed(argv: Sequence[str], *, timeout: float, cwd: Path, env: Mapping[str, str], stdin: str = "") -> str:
+    """Runs a program that must succeed, and returns what it printed."""
+    done = subprocess.run(
+        argv, input=stdin, cwd=cwd, env=dict(env), capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def free_port() -> int:

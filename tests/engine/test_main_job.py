@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import QUICKSTART, SECRET, Lcompose, Model, free_port
+from tests.conftest import QUICKSTART, SECRET, Lcompose, Model, free_port, lcompose_child
 
 
 @pytest.fixture
@@ -224,24 +225,9 @@ def test_what_is_written_is_kept_over_down_and_up(
 def test_attach_follows_the_logs_and_ctrl_c_takes_the_stack_down(
     engine: str, project: str, folder: Path, images: list[str], model: Model, state: Path
 ) -> None:
-    import signal
-    import sys
-
-    from tests.conftest import clean_environment
-
     options, _, _ = ports()
-    argv = [sys.executable, "-m", "lcompose", "up", "--attach", "-p", project, "--engine", engine, *images, *options]
-    environment = clean_environment(XDG_STATE_HOME=str(state), **model.variables(engine))
-    with subprocess.Popen(
-        argv,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A runner that was started in the background ignores Ctrl-C, and hands that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as child:
+    argv = ["up", "--attach", "-p", project, "--engine", engine, *images, *options]
+    with lcompose_child(*argv, cwd=folder, state=state, env=model.variables(engine)) as child:
         assert child.stdout
         for line in child.stdout:
             if " | " in line:

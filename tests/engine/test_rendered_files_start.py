@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICKSTART, Lcompose, Model, clean_environment, free_port, image_options
+from tests.conftest import QUICKSTART, Lcompose, Model, clean_environment, free_port, image_options, succeed
 from tests.engine.test_main_job import folder, left_behind, ports, query
 
 __all__ = ["folder"]
@@ -45,17 +44,8 @@ def test_the_one_file_starts_through_a_pipe(
     rendered = lcompose("render", *arguments, cwd=folder, env=env)
     assert rendered.code == 0, rendered.err
     assert env["OPENAI_API_KEY"] not in rendered.out
-    done = subprocess.run(
-        [docker, "compose", "-f", "-", "up", "--detach", "--wait", "--wait-timeout", "120"],
-        input=rendered.out,
-        cwd=folder,
-        env=clean_environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    argv = [docker, "compose", "-f", "-", "up", "--detach", "--wait", "--wait-timeout", "120"]
+    succeed(argv, timeout=180, cwd=folder, env=clean_environment(**env), stdin=rendered.out)
     wait_until_healthy(lcore)
     assert query(lcore, "through a pipe")["response"] == "mock: through a pipe"
     down = lcompose("down", "-p", name, "--volumes", cwd=folder)
@@ -78,17 +68,8 @@ def test_docker_compose_recreates_nothing_after_lcompose_up(
     assert lcompose("up", "--engine", docker, *arguments, cwd=folder, env=env).code == 0
     before = left_behind(docker, name)["containers"]
     rendered = lcompose("render", *arguments, cwd=folder, env=env)
-    done = subprocess.run(
-        [docker, "compose", "-f", "-", "up", "--detach"],
-        input=rendered.out,
-        cwd=folder,
-        env=clean_environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    argv = [docker, "compose", "-f", "-", "up", "--detach"]
+    succeed(argv, timeout=60, cwd=folder, env=clean_environment(**env), stdin=rendered.out)
     assert sorted(left_behind(docker, name)["containers"]) == sorted(before)
 
 
@@ -138,16 +119,7 @@ def test_the_folder_starts_with_podman_compose(
     arguments = ["-p", name, "--engine", podman, *image_options(built(podman)), *options]
     rendered = lcompose("render", "-o", str(target), *arguments, cwd=folder, env=env)
     assert rendered.code == 0, rendered.err
-    done = subprocess.run(
-        [program, "up", "--detach"],
-        cwd=target,
-        env=clean_environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    succeed([program, "up", "--detach"], timeout=120, cwd=target, env=clean_environment(**env))
     wait_until_healthy(lcore)
     assert query(lcore, "with podman")["response"] == "mock: with podman"
 

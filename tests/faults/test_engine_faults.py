@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICKSTART, SECRET, Lcompose, clean_environment, free_port, image_options
+from tests.conftest import QUICKSTART, SECRET, Lcompose, free_port, image_options, lcompose_child
 
 GOOD = (QUICKSTART / "lightspeed-stack.yaml").read_text()
 KEY = {"OPENAI_API_KEY": SECRET, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
@@ -203,18 +203,8 @@ def test_two_at_once_are_told_apart(
 def test_ctrl_c_while_waiting_ends_at_once(
     docker: str, folder: Path, name: str, built: Callable[[str], dict[str, str]], state: Path
 ) -> None:
-    import signal
-
-    argv = [sys.executable, "-m", "lcompose", "up", "-p", name, *ephemeral(), *image_options(built(docker))]
-    with subprocess.Popen(
-        argv,
-        cwd=folder,
-        env=clean_environment(XDG_STATE_HOME=str(state), **KEY),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as child:
+    argv = ["up", "-p", name, *ephemeral(), *image_options(built(docker))]
+    with lcompose_child(*argv, cwd=folder, state=state, env=KEY) as child:
         assert child.stderr
         for line in child.stderr:
             if "starting" in line:
@@ -234,13 +224,7 @@ def test_an_interrupted_creation_leaves_nothing_that_down_cannot_remove(
 ) -> None:
     project = f"test-broken-{os.getpid()}-{free_port()}"
     options = ["-p", project, "--engine", podman, *ephemeral()[2:], *image_options(built(podman))]
-    with subprocess.Popen(
-        [sys.executable, "-m", "lcompose", "up", *options],
-        cwd=folder,
-        env=clean_environment(XDG_STATE_HOME=str(state), **KEY),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    ) as child:
+    with lcompose_child("up", *options, cwd=folder, state=state, env=KEY) as child:
         time.sleep(delay)
         child.terminate()
         assert child.wait(timeout=30) == 143

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lcompose.profiles import built_in
 from lcompose.spec.target import Form, TargetFacts
 from lcompose.targets import translate
 from lcompose.workspace import Options, open_workspace
+from tests.conftest import succeed
 
 HERE = Path(__file__).parent
 
@@ -94,16 +94,9 @@ def test_the_golden_follows_the_compose_schema(case: Case) -> None:
 def test_docker_compose_reads_the_golden_as_it_is_meant(case: Case, docker: str) -> None:
     path = golden_path(case, "compose.yaml")
     variables = dict.fromkeys(required_variables(path), "value")
-    done = subprocess.run(
-        [docker, "compose", "--file", str(path), "config", "--format", "json"],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    read = json.loads(done.stdout)
+    argv = [docker, "compose", "--file", str(path), "config", "--format", "json"]
+    printed = succeed(argv, timeout=60, cwd=HERE, env={**os.environ, **variables})
+    read = json.loads(printed)
     written = yaml.safe_load(path.read_text())
     assert set(read["services"]) == set(written["services"])
     for name, config in (written.get("configs") or {}).items():
@@ -124,16 +117,9 @@ def test_podman_compose_reads_the_golden(case: Case, podman: str) -> None:
     assert program
     path = golden_path(case, "compose.yaml")
     variables = dict.fromkeys(required_variables(path), "value")
-    done = subprocess.run(
-        [program, "--file", str(path), "config"],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert set(yaml.safe_load(done.stdout)["services"]) == set(yaml.safe_load(path.read_text())["services"])
+    argv = [program, "--file", str(path), "config"]
+    printed = succeed(argv, timeout=60, cwd=HERE, env={**os.environ, **variables})
+    assert set(yaml.safe_load(printed)["services"]) == set(yaml.safe_load(path.read_text())["services"])
 
 
 def required_variables(path: Path) -> list[str]:
