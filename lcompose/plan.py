@@ -3,32 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from lcompose.spec.project import Project
-from lcompose.spec.run import Container, Observed, Plan, Step
+from lcompose.spec.run import Container, Gated, GateSpec, ImageInfo, Memory, Observed, Plan, Step
+
+RUNNING = ("running", "restarting", "paused", "starting", "stopping")
 
 
-def plan_up(project: Project, digests: Mapping[str, str], observed: Observed, absent: Sequence[str]) -> Plan:
-    """What takes a project to its wanted state: pull, create, then start all side by side.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a project is to be.
 
-    ``digests`` are the wanted ones by service; ``absent`` are images that must be pulled.
+    ``digests`` tell of each service all that it is made of; ``images`` are those that the engine has;
+    ``sweep`` says that containers of other services are removed.
     """
-    wanted = [service.name for service in project.services]
-    orphans = [one for one in observed.containers if one.service not in wanted]
-    causes = {name: _create_cause(name, digests, observed) for name in wanted}
-    create = [Step("create", project.name, _summary(causes))]
-    pull = [Step("pull", image, "not on this machine") for image in absent]
-    # All of them: the engine also replaces what changed in ways that no label tells, such as a
-    # variable's value, and what it replaced does not run. Starting what runs does nothing.
-    start = [Step("start", name, causes[name] or _start_cause(observed.of(name))) for name in wanted]
-    # Whatever is replaced loses its log, and which ones the engine replaces is not known before.
-    keep = [Step("keep-logs", one.id, f"{one.service} may be replaced") for one in observed.containers]
-    stop = [Step("stop", one.id, f"{one.service} is {one.state}") for one in orphans if _may_run(one)]
-    remove = [Step("remove", one.id, f"{one.service} is no longer part of the project") for one in orphans]
-    return _plan(keep, stop, remove, pull, create, start)
+
+    spec: GateSpec
+    digests: Mapping[str, str]
+    images: Mapping[str, ImageInfo] = field(default_factory=dict)
+    sweep: bool = True
 
 
-def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str]) -> Plan:
+def plan_up(wanted: Wanted, observed: Observed, memory: Memory) -> Plan:
+    """What takes a project to its wanted state; empty when there is nothing to do.
+
+    Dependents are stopped before what they depend on is replaced, and a log is kept before it is lost.
+    Starting comes last, in the order that the gate allows.
+    """
+    services = wanted.spec.services
+    causes = {one.name: _cause(one, wanted, observed, memory) for one in services}
+    replaced = [name for name, cause in causes.items() if cause in REPLACING]
+    orphans = _orphans(wanted, observed)
+    gone = [*orphans, *(one for name in replaced for one in observed.of(name))]
+    stopped = _with_dependents(gone, observed)
+    surplus = [one for service in services if service.name not in replaced for one in _surplus(service, observed)]
+    gone, stopped = [*gone, *surplus], [*stopped, *surplus]
+    done = done_ids(wanted.spec, observed, memory)
+    unsure = [one for name, cause in causes.items() if cause in UNSURE for one in observed.of(name)]
+    return _plan(
+        [Step("keep-logs", one.id, f"{one.service} may be replaced") for one in [*gone, *unsure]],
+        *(
+            [Step("stop", one.id, _stop_cause(one, gone, causes)) for one in wave if _may_run(one)]
+            for wave in stop_order(stopped)
+        ),
+        [Step("remove", one.id, causes.get(one.service) or f"{one.service} is no longer part") for one in gone],
+        [Step("pull", image, "not on this machine") for image in _absent(wanted)],
+        _create(wanted.spec.project, causes),
+        _starts(services, observed, done, causes, stopped),
+    )
+
+
+NEW, CHANGED, IMAGE, UNKNOWN = "new", "its configuration changed", "its image changed", "to see whether it changed"
+FEWER, PULLED = "not as many containers as wanted", "its image is always pulled"
+REPLACING = (CHANGED, IMAGE)
+# What the engine's creation may remove or replace by itself.
+UNSURE = (UNKNOWN, FEWER, PULLED)
+
+
+def _cause(service: Gated, wanted: Wanted, observed: Observed, memory: Memory) -> str:
+    """Why a service must go through the engine's creation; nothing when it need not."""
+    found, remembered = observed.of(service.name), memory.of(service.name)
+    if not found:
+        return NEW if service.replicas else ""
+    if any(one.id not in remembered.containers for one in found):
+        return UNKNOWN
+    if remembered.digest != wanted.digests.get(service.name):
+        return CHANGED
+    image = wanted.images.get(service.image)
+    if image and any(one.image_id and one.image_id != image.id for one in found):
+        return IMAGE
+    if len(found) != service.replicas:
+        return FEWER
+    return PULLED if service.pull_policy == "always" else ""
+
+
+def done_ids(spec: GateSpec, observed: Observed, memory: Memory) -> frozenset[str]:
+    """The one-shots that did their job, and are not to be run again.
+
+    One that nobody remembers counts if the file says that it is one; a server that was stopped may
+    have ended with 0 too.
+    """
+    adopted = {one.service for service in spec.services for one in service.depends if one.condition == "completed"}
+    found = set()
+    for service in spec.services:
+        known = memory.of(service.name)
+        one_shot = service.role == "oneshot" or service.name in adopted
+        for one in observed.of(service.name):
+            ended = one.state in ("exited", "stopped") and one.exit_code == 0 and one.started > 0
+            if ended and (one.id in known.done or (one_shot and one.id not in known.containers)):
+                found.add(one.id)
+    return frozenset(found)
+
+
+def _orphans(wanted: Wanted, observed: Observed) -> list[Container]:
+    names = {service.name for service in wanted.spec.services}
+    return [one for one in observed.containers if wanted.sweep and one.service not in names and not one.oneoff]
+
+
+def _surplus(service: Gated, observed: Observed) -> list[Container]:
+    """Replicas beyond those that are wanted; not every engine's compose takes them away."""
+    found = sorted(observed.of(service.name), key=lambda one: (len(one.name), one.name))
+    return found[service.replicas :]
+
+
+def _with_dependents(gone: Sequence[Container], observed: Observed) -> list[Container]:
+    """Those that go, and all that must be stopped before them."""
+    names = {one.service for one in gone}
+    return [
+        one
+        for one in observed.containers
+        if not one.oneoff and (one.service in names or names & _below(one.service, observed.containers))
+    ]
+
+
+def _stop_cause(one: Container, gone: Sequence[Container], causes: Mapping[str, str]) -> str:
+    if one not in gone:
+        return f"{one.service} depends on what is replaced"
+    return causes.get(one.service) or f"{one.service} is no longer part of the project"
+
+
+def _absent(wanted: Wanted) -> list[str]:
+    """Images to fetch beforehand; those that are built, and those never fetched, are not."""
+    names = [
+        service.image
+        for service in wanted.spec.services
+        if service.image and not service.built and service.pull_policy != "never" and service.replicas
+    ]
+    return [name for name in dict.fromkeys(names) if name not in wanted.images]
+
+
+def _create(project: str, causes: Mapping[str, str]) -> list[Step]:
+    told = ", ".join(f"{name}: {cause}" for name, cause in causes.items() if cause)
+    return [Step("create", project, told)] if told else []
+
+
+def _starts(
+    services: Sequence[Gated],
+    observed: Observed,
+    done: frozenset[str],
+    causes: Mapping[str, str],
+    stopped: Sequence[Container],
+) -> list[Step]:
+    steps = []
+    for service in services:
+        found = observed.of(service.name)
+        idle = [one for one in found if one.state != "running" and one.id not in done]
+        if causes[service.name] in (NEW, FEWER, *REPLACING):
+            steps.append(Step("start", service.name, causes[service.name]))
+        elif idle:
+            steps.append(Step("start", service.name, f"it is {idle[0].state}"))
+        elif any(one in stopped for one in found):
+            steps.append(Step("start", service.name, "it was stopped for what it depends on"))
+    return steps
+
+
+def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str], pods: Sequence[str] = ()) -> Plan:
     """What takes a project away: logs first, dependents before what they depend on."""
     keep = [Step("keep-logs", one.id, f"{one.service}'s log is removed with it") for one in observed.containers]
     stops = [
@@ -43,6 +172,7 @@ def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str
         *stops,
         again,
         remove,
+        [Step("remove-pod", name, "nothing is in it any more") for name in pods],
         [Step("remove-network", name, "nothing uses it any more") for name in networks],
         [Step("remove-volume", name, "asked for with --volumes") for name in volumes],
     )
@@ -87,24 +217,5 @@ def _plan(*stages: Sequence[Step]) -> Plan:
     return Plan(tuple(tuple(stage) for stage in stages if stage))
 
 
-def _create_cause(name: str, digests: Mapping[str, str], observed: Observed) -> str:
-    containers = observed.of(name)
-    if not containers:
-        return "new"
-    if any(one.digest != digests.get(name) for one in containers):
-        return "its configuration changed"
-    return ""
-
-
-def _summary(causes: Mapping[str, str]) -> str:
-    told = [f"{name}: {cause}" for name, cause in causes.items() if cause]
-    return ", ".join(told) or "to see whether anything else changed"
-
-
-def _start_cause(containers: Sequence[Container]) -> str:
-    runs = bool(containers) and all(one.state == "running" for one in containers)
-    return "if the engine replaces it" if runs else "not running"
-
-
 def _may_run(container: Container) -> bool:
-    return container.state in ("running", "restarting", "paused", "starting", "stopping")
+    return container.state in RUNNING

@@ -21,13 +21,14 @@ class Bundle:
 
     ``report`` has one line for each thing that it cannot express; ``inherited`` are the variables of
     each service that whoever starts it passes on by name alone; ``digests`` tell of each service what
-    it reads.
+    it reads, ``services`` how it is written down, as JSON.
     """
 
     documents: tuple[Document, ...]
     report: tuple[str, ...] = ()
     inherited: tuple[tuple[str, tuple[EnvRef, ...]], ...] = ()
     digests: tuple[tuple[str, str], ...] = ()
+    services: tuple[tuple[str, str], ...] = ()
 
     @property
     def main(self) -> Document:

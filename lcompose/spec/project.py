@@ -59,14 +59,19 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The readiness probe that lcompose runs from outside: an HTTP GET and what it must answer."""
+    """The readiness probe that lcompose runs from outside: an HTTP GET and what it must answer.
+
+    ``status`` is the one that is wanted; 0 takes any that is no error. With the scheme ``tcp``, an
+    open connection is answer enough.
+    """
 
     port: int
-    path: str
-    scheme: Literal["http", "https"] = "http"
+    path: str = "/"
+    scheme: Literal["http", "https", "tcp"] = "http"
     field: str = ""
     expected: str = ""
     bearer: str = ""
+    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,9 @@ class LogRotation:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the project.
+    """One service of the project. It is stopped before those in ``after``; ``ordered`` says that it is
+    also started only when they are healthy. ``gauge`` is a metric that tells how many requests it works
+    on.
 
     ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
     """
@@ -123,6 +130,7 @@ class Service:
     healthcheck: Healthcheck | None = None
     probe: Probe | None = None
     after: tuple[str, ...] = ()
+    ordered: bool = False
     pull_policy: str = "missing"
     restart: str = "no"
     limits: Limits = Limits()
@@ -131,6 +139,7 @@ class Service:
     accelerator: AcceleratorRequest | None = None
     shm_size: str = ""
     stop_grace: int = 10
+    gauge: str = ""
 
 
 @dataclass(frozen=True, slots=True)

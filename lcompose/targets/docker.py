@@ -41,7 +41,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
         tree["volumes"] = {volume: {} for volume in project.volumes}
     beside = () if inline else tuple(Document(d.filename, texts[d.name]) for d in project.documents)
     documents = (Document(COMPOSE_FILE, yaml_text(tree, _header(project))), *beside)
-    return Bundle(documents, digests=words.digests(services))
+    return Bundle(documents, digests=words.digests(services), services=words.as_json(services))
 
 
 def _header(project: Project) -> str:

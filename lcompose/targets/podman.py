@@ -41,7 +41,8 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
         *(Document(derived.filename, texts[derived.name]) for derived in project.documents),
     )
     inherited = _inherited(project) if facts.form == "run" else ()
-    return Bundle(documents, _report(project), inherited, words.digests(tree["services"]))
+    services = tree["services"]
+    return Bundle(documents, _report(project), inherited, words.digests(services), words.as_json(services))
 
 
 def _report(project: Project) -> tuple[str, ...]:

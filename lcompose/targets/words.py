@@ -82,6 +82,11 @@ def digests(services: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, service["labels"][labels.DIGEST]) for name, service in services.items())
 
 
+def as_json(services: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The services of a compose file, each as one text."""
+    return tuple((name, json.dumps(service)) for name, service in services.items())
+
+
 def host_path(source: str, place: Place) -> str:
     """A path of the host: relative where it is near the documents, so that they can be moved."""
     relative = relpath(source, place.directory)
