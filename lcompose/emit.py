@@ -7,6 +7,7 @@ a boolean; text with several lines is a block where that is safe.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -19,6 +20,15 @@ RESERVED = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null
 # U+2028 and U+2029 end a line in YAML 1.1 and not in 1.2.
 BLOCK_SAFE = re.compile(r"[\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\n]*\Z")
 WIDTH = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A tag of Compose's own, such as ``!reset``, and the text that it stands before."""
+
+    tag: str
+    value: str = ""
+
 
 Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -49,6 +59,10 @@ def _represent_text(dumper: Any, value: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=_style(value))
 
 
+def _represent_tagged(dumper: Any, value: Tagged) -> Any:
+    return dumper.represent_scalar(value.tag, value.value)
+
+
 def _style(value: str) -> str | None:
     if PLAIN.match(value) and value.lower() not in RESERVED:
         return None
@@ -69,5 +83,6 @@ def _refuse(_: Any, value: Any) -> Any:
 
 
 _Plain.add_representer(str, _represent_text)
+_Plain.add_representer(Tagged, _represent_tagged)
 for unsupported in (bytes, set, None):
     _Plain.add_representer(unsupported, _refuse)

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ END_GRACE = 8.0
 # Programs that run now: whoever is interrupted ends them, since each has a session of its own
 # and no Ctrl-C reaches it.
 _RUNNING: set[Any] = set()
+# No program may run beyond this moment of the monotonic clock: a command has one deadline for all.
+_LIMIT: list[float] = []
+# What runs when the deadline passes is ended within this many seconds.
+SHORT_GRACE = 0.2
+# A log comes in pieces of a line each, and whoever reads each at once wakes up for each: measured on
+# a million lines, that costs more than the reading. So a reader naps, and takes what came meanwhile.
+PIECE = 512 * 1024
+NAP = 0.0005
+QUIET = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ def run(
     timeout: float,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    cwd: str | None = None,
 ) -> Finished:
     """Runs a program to its end, at most ``timeout`` seconds; its children end with it.
 
@@ -104,7 +115,8 @@ def run(
     """
     import subprocess
 
-    child = _started(argv, env)
+    timeout = min(timeout, left())
+    child = _started(argv, env, cwd=cwd)
     _RUNNING.add(child)
     printed = _Collector(child, on_line)
     try:
@@ -114,7 +126,7 @@ def run(
         raise EngineError(what, "", "Look whether the engine hangs, then try again.") from None
     finally:
         if child.poll() is None:
-            _end([child])
+            _end([child], END_GRACE if left() > END_GRACE else SHORT_GRACE)
             child.wait()
         _RUNNING.discard(child)
         out, err = printed.finish()
@@ -140,12 +152,133 @@ def lines(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[str]:
         child.stdout.close()
 
 
-def end_running() -> None:
-    """Ends every program that was started here and still runs."""
-    _end(tuple(_RUNNING))
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder that nobody else reads, and that is gone afterwards."""
+    from tempfile import TemporaryDirectory
+
+    # What a program left in it may still be written to.
+    with TemporaryDirectory(prefix="lcompose-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
-def _started(argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool = False) -> Any:
+@contextmanager
+def running(argv: Sequence[str], *, env: Mapping[str, str], cwd: str) -> Iterator[Callable[[], bool]]:
+    """Has a program run beside us, and ends it; what is given says whether it still runs.
+
+    Raises: MachineError when it is not there.
+    """
+    child = _started(argv, env, cwd=cwd)
+    _RUNNING.add(child)
+    printed = _Collector(child, None)
+    try:
+        yield lambda: child.poll() is None
+    finally:
+        if child.poll() is None:
+            _end([child])
+        child.wait()
+        _RUNNING.discard(child)
+        printed.finish()
+
+
+def socket_listens(path: Path) -> bool:
+    """Whether somebody answers at a socket of this machine."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(1)
+        try:
+            asking.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def user_is_root() -> bool:
+    """Whether we are root."""
+    return os.geteuid() == 0
+
+
+def chunks(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[bytes]:
+    """What a program prints, both streams in their order; closing the iterator ends the program.
+
+    Where nothing comes for a while there is an empty piece, so that a reader may leave.
+
+    Raises: MachineError when it is not there, EngineError when it fails by itself.
+    """
+    child = _started(argv, env, merged=True)
+    _RUNNING.add(child)
+    last = b""
+    try:
+        with child.stdout:
+            for piece in batches(child.stdout.fileno()):
+                last = piece[-2000:] or last
+                yield piece
+        if child.wait():
+            said = last.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise EngineError(f"{' '.join(argv[:2])} failed: {said[-1]}", "", f"Look at what '{argv[0]} info' says.")
+    finally:
+        if child.poll() is None:
+            _end([child])
+            child.wait()
+        _RUNNING.discard(child)
+
+
+def batches(descriptor: int) -> Iterator[bytes]:
+    """What comes through a pipe or a socket until its end, in big pieces; see ``chunks``."""
+    from select import POLLIN, poll
+
+    waiting = poll()
+    waiting.register(descriptor, POLLIN)
+    held: list[bytes] = []
+    size = 0
+    while True:
+        if not waiting.poll(0 if held else QUIET * 1000) or size >= PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+            continue
+        piece = os.read(descriptor, PIECE)
+        if not piece:
+            break
+        held.append(piece)
+        size += len(piece)
+        if len(piece) < PIECE // 8:
+            time.sleep(NAP)
+    yield b"".join(held)
+
+
+def in_time(pieces: Iterator[bytes], patience: float) -> Iterator[bytes]:
+    """The same pieces, unless none comes for that many seconds, or the command's time is up.
+
+    Raises: EngineError.
+    """
+    end, heard = time.monotonic() + left(), time.monotonic()
+    for piece in pieces:
+        now = time.monotonic()
+        heard = now if piece else heard
+        if now > min(end, heard + patience):
+            raise EngineError("the engine does not go on with a log", "", "Look whether it hangs, then try again.")
+        yield piece
+
+
+def end_running(grace: float = END_GRACE) -> None:
+    """Ends every program that was started here and still runs; after ``grace`` seconds by force."""
+    _end(tuple(_RUNNING), grace)
+
+
+def limit(moment: float | None) -> None:
+    """Sets the moment (of ``time.monotonic``) beyond which no program runs; None takes it away."""
+    _LIMIT[:] = [] if moment is None else [moment]
+
+
+def left() -> float:
+    """Seconds until that moment; a little is always left to ask what happened."""
+    return max(SHORT_GRACE, _LIMIT[0] - time.monotonic()) if _LIMIT else float("inf")
+
+
+def _started(
+    argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool = False, cwd: str | None = None
+) -> Any:
     import subprocess
 
     try:
@@ -155,6 +288,7 @@ def _started(argv: Sequence[str], env: Mapping[str, str] | None, *, merged: bool
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             env=dict(env) if env is not None else None,
+            cwd=cwd,
             text=True,
             errors="replace",
             start_new_session=True,
@@ -195,7 +329,7 @@ class _Collector:
         return "".join(self.out), "".join(self.err)
 
 
-def _end(children: Sequence[Any]) -> None:
+def _end(children: Sequence[Any], grace: float = END_GRACE) -> None:
     """Asks programs and their children to end, and kills what is left after a while.
 
     An engine that is killed in the middle of a creation leaves a container that it cannot remove.
@@ -205,7 +339,7 @@ def _end(children: Sequence[Any]) -> None:
 
     for child in children:
         _signal_group(child, signal.SIGTERM)
-    deadline = time.monotonic() + END_GRACE
+    deadline = time.monotonic() + grace
     while any(_group_lives(child) for child in children) and time.monotonic() < deadline:
         time.sleep(0.02)
     for child in children:

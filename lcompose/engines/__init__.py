@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lcompose.host import Finished
-from lcompose.spec.run import Container
+from lcompose.spec.run import Container, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 from lcompose.spec.text import EnvRef
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeFile:
+    """A compose file as an engine's compose is told of it.
+
+    ``files`` are read one over the other; ``directory`` is what their paths start from; ``profiles``
+    are Compose's own.
+    """
+
+    project: str
+    files: tuple[Path, ...]
+    directory: Path
+    env: Mapping[str, str]
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +33,33 @@ class Creation:
     """What an engine needs to create a project's containers.
 
     ``inherited`` are the variables of each service that are passed on by name alone; ``salt`` keeps
-    a digest of their values from being guessed back.
+    a digest of their values from being guessed back. ``ours`` says that lcompose wrote the file;
+    where it is somebody else's, ``reading`` is what the engine's compose made of it, and ``state`` a
+    private folder for what must be written beside it.
     """
 
-    project: str
-    file: Path
-    directory: Path
-    env: Mapping[str, str]
+    compose: ComposeFile
     services: tuple[str, ...]
     inherited: Mapping[str, tuple[EnvRef, ...]]
     timeout: float
     salt: str = ""
+    ours: bool = True
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    state: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something that happened to a container: ``start``, ``die``, ``oom``, ``destroy`` and such.
+
+    ``time`` is in seconds since 1970.
+    """
+
+    time: float
+    action: str
+    container: str
+    service: str
+    exit_code: int | None = None
 
 
 class Engine(Protocol):
@@ -42,11 +73,20 @@ class Engine(Protocol):
     def endpoint(self) -> str:
         """Where it listens; the same project on two engines is two projects."""
 
-    def missing_images(self, images: Sequence[str]) -> list[str]:
-        """Those of the images that it does not have."""
+    def images(self, references: Sequence[str]) -> dict[str, ImageInfo]:
+        """Those of the images that it has, by the reference that was asked for."""
+
+    def pull(self, reference: str, timeout: float, on_line: Callable[[str], None]) -> None:
+        """Fetches an image."""
+
+    def read(self, compose: ComposeFile) -> dict[str, Any]:
+        """Its compose's own reading of a file: variables filled in, defaults and merges done."""
 
     def create(self, creation: Creation, on_line: Callable[[str], None]) -> None:
         """Creates or replaces all containers of a project, and starts none."""
+
+    def events(self, project: str) -> Iterator[EngineEvent]:
+        """What happens to the project's containers from now on, until the iterator is closed."""
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """The project's containers, running or not."""
@@ -72,6 +112,12 @@ class Engine(Protocol):
     def volumes(self, project: str) -> list[str]:
         """The project's named volumes."""
 
+    def pods(self, project: str) -> list[str]:
+        """The project's pods, on an engine that has such."""
+
+    def remove_pod(self, name: str) -> None:
+        """Removes a pod."""
+
     def remove_network(self, name: str) -> None:
         """Removes a network."""
 
@@ -84,5 +130,11 @@ class Engine(Protocol):
     def logs(self, container: str, tail: int | None = None) -> str:
         """What a container has printed, both streams, with times."""
 
-    def follow(self, container: str, tail: int | None = None) -> Iterator[str]:
-        """Lines as a container prints them, until it ends or the iterator is closed."""
+    def stream(
+        self, container: str, *, since: str = "", tail: int | None = None, follow: bool = False
+    ) -> Iterator[bytes]:
+        """The same as it comes, in chunks of any size, until it is all or the iterator is closed.
+
+        ``since`` is a time as the engine writes it; lines of just that time may be among them or not.
+        With ``follow``, it goes on until the container ends.
+        """

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lcompose import host
-from lcompose.engines import Creation
+from lcompose.engines import ComposeFile, Creation, EngineEvent, recent
+from lcompose.engines.glued import unglued
 from lcompose.errors import EngineError
 from lcompose.host import Finished
 from lcompose.spec import labels
-from lcompose.spec.project import Probe
-from lcompose.spec.run import Container
+from lcompose.spec.project import Healthcheck, Probe
+from lcompose.spec.run import Container, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT")
@@ -31,7 +32,14 @@ class Dialect:
     facts: Callable[[Mapping[str, str]], EngineFacts]
     endpoint: Callable[[Mapping[str, str]], str]
     create: Callable[[Creation, Callable[[str], None]], None]
+    read: Callable[[ComposeFile], dict[str, Any]]
     health: Callable[[Mapping[str, Any]], tuple[str, str]]
+    event: Callable[[Mapping[str, Any]], EngineEvent | None]
+    # What must be looked at anew when it happens, in this engine's words.
+    watched: tuple[str, ...]
+    pods: bool = False
+    # A log from the engine's socket: (socket, container, since, tail, follow).
+    log_socket: Callable[[str, str, str, int | None, bool], Iterator[bytes]] | None = None
 
 
 class Client:
@@ -53,12 +61,37 @@ class Client:
             self._found_endpoint = self._dialect.endpoint(self._env)
         return self._found_endpoint
 
-    def missing_images(self, images: Sequence[str]) -> list[str]:
+    def images(self, references: Sequence[str]) -> dict[str, ImageInfo]:
         """See Engine."""
-        from python_on_whales import DockerClient
+        asked = list(dict.fromkeys(references))
+        if not asked:
+            return {}
+        found = json.loads(self._try("image", "inspect", *asked).out or "[]")
+        if len(found) == len(asked):
+            return {reference: _image(one) for reference, one in zip(asked, found, strict=True)}
+        # The answer does not say which of them it left out.
+        return {one: info for one in asked for info in self.images([one]).values()} if len(asked) > 1 else {}
 
-        client = DockerClient(client_call=[self._dialect.program])
-        return [image for image in dict.fromkeys(images) if not client.image.exists(image)]
+    def pull(self, reference: str, timeout: float, on_line: Callable[[str], None]) -> None:
+        """See Engine."""
+        argv = [self._dialect.program, "pull", "--quiet", reference]
+        finished = host.run(argv, timeout=timeout, env=self._env, on_line=on_line)
+        if finished.code:
+            fix = f"Check its name, log in to its registry, or build it: {self._dialect.program} pull {reference}"
+            raise EngineError(f"the image {reference} cannot be pulled: {_telling_line(finished.said)}", "", fix)
+
+    def read(self, compose: ComposeFile) -> dict[str, Any]:
+        """See Engine."""
+        return self._dialect.read(compose)
+
+    def events(self, project: str) -> Iterator[EngineEvent]:
+        """See Engine."""
+        kinds = [part for kind in self._dialect.watched for part in ("--filter", f"event={kind}")]
+        argv = [self._dialect.program, "events", "--format", "json", "--filter", f"label={labels.PROJECT}={project}"]
+        for line in host.lines([*argv, *kinds], env=self._env):
+            event = self._dialect.event(_object(line))
+            if event:
+                yield event
 
     def create(self, creation: Creation, on_line: Callable[[str], None]) -> None:
         """See Engine."""
@@ -88,7 +121,9 @@ class Client:
 
     def start(self, container: str) -> None:
         """See Engine."""
-        self._do("start", container)
+        # Podman's monitor leaves a file where it was started, when memory runs out.
+        with host.private_folder() as folder:
+            self._do("start", container, cwd=str(folder))
 
     def stop(self, container: str, grace: int) -> None:
         """See Engine."""
@@ -110,6 +145,14 @@ class Client:
         """See Engine."""
         return self._ids("volume", "ls", "--format", "{{.Name}}", project=project)
 
+    def pods(self, project: str) -> list[str]:
+        """See Engine."""
+        return self._ids("pod", "ls", "--format", "{{.Name}}", project=project) if self._dialect.pods else []
+
+    def remove_pod(self, name: str) -> None:
+        """See Engine."""
+        self._do("pod", "rm", "--force", name)
+
     def remove_network(self, name: str) -> None:
         """See Engine."""
         self._do("network", "rm", name)
@@ -128,20 +171,36 @@ class Client:
         lines = [*_timed(finished.out), *_timed(finished.err)]
         return "\n".join(line for _, line in sorted(lines, key=lambda pair: pair[0]))
 
-    def follow(self, container: str, tail: int | None = None) -> Iterator[str]:
+    def stream(
+        self, container: str, *, since: str = "", tail: int | None = None, follow: bool = False
+    ) -> Iterator[bytes]:
         """See Engine."""
-        argv = [self._dialect.program, "logs", "--follow", "--timestamps", *_tail(tail), container]
-        return host.lines(argv, env=self._env)
+        direct, endpoint = self._dialect.log_socket, self.endpoint()
+
+        def ask(since: str, tail: int | None) -> Iterator[bytes]:
+            if direct and endpoint.startswith("unix://"):
+                return direct(endpoint.removeprefix("unix://"), container, since, tail, follow)
+            return self._printed_log(container, since, tail, follow=follow)
+
+        # Podman loses lines between the last that it has and the first that it follows.
+        whole = not since or tail is not None or (follow and not direct)
+        pieces = ask(since, tail) if whole else recent.since(ask, since)
+        return pieces if follow else host.in_time(pieces, QUICK)
+
+    def _printed_log(self, container: str, since: str, tail: int | None, *, follow: bool) -> Iterator[bytes]:
+        options = [*(["--since", since] if since else ()), *_tail(tail), *(["--follow"] if follow else ())]
+        argv = [self._dialect.program, "logs", "--timestamps", *options, container]
+        return unglued(host.chunks(argv, env=self._env), _now)
 
     def _ids(self, *argv: str, project: str) -> list[str]:
         found = self._do(*argv, "--filter", f"label={labels.PROJECT}={project}")
         return found.out.split()
 
-    def _try(self, *argv: str, timeout: float = QUICK) -> Finished:
-        return host.run([self._dialect.program, *argv], timeout=timeout, env=self._env)
+    def _try(self, *argv: str, timeout: float = QUICK, cwd: str | None = None) -> Finished:
+        return host.run([self._dialect.program, *argv], timeout=timeout, env=self._env, cwd=cwd)
 
-    def _do(self, *argv: str, timeout: float = QUICK) -> Finished:
-        finished = self._try(*argv, timeout=timeout)
+    def _do(self, *argv: str, timeout: float = QUICK, cwd: str | None = None) -> Finished:
+        finished = self._try(*argv, timeout=timeout, cwd=cwd)
         if finished.code:
             command = " ".join([self._dialect.program, *argv[:2]])
             raise EngineError(f"{command} failed: {_last_line(finished.said)}", "", _advice(self._dialect))
@@ -164,20 +223,114 @@ class Client:
             error=str(state.get("Error") or ""),
             digest=carried.get(labels.DIGEST, ""),
             after=_after(carried),
-            stop_grace=int(one["Config"].get("StopTimeout") or 10),
+            stop_grace=_grace(one["Config"], carried),
             address=next((net.get("IPAddress") or "" for net in networks.values()), ""),
             ports=_ports((one.get("NetworkSettings") or {}).get("Ports") or {}),
             image=str(one["Config"].get("Image") or ""),
             probe=_probe(carried),
+            image_id=str(one.get("Image") or "").removeprefix("sha256:"),
+            created=seconds(one.get("Created")),
+            started=seconds(state.get("StartedAt")),
+            finished=seconds(state.get("FinishedAt")),
+            restart=str(((one.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"),
+            check=health_check(one["Config"].get("Healthcheck") or {}),
+            config_hash=carried.get(labels.CONFIG_HASH, ""),
+            parts=_parts(one),
+            oneoff=carried.get(labels.ONEOFF, "").lower() == "true",
         )
 
 
-def preload() -> None:
-    """Imports the engines' library while an engine is asked for its version: both take 0.1 s."""
-    from importlib import import_module
-    from threading import Thread
+def tree_of(text: str) -> dict[str, Any]:
+    """A mapping of YAML that an engine's compose wrote."""
+    import yaml
 
-    Thread(target=import_module, args=("python_on_whales",), daemon=True).start()
+    from lcompose.load import Loader
+
+    found = yaml.load(text, Loader=Loader)  # noqa: S506  # a safe one, in C where there is one
+    return found if isinstance(found, dict) else {}
+
+
+def side_by_side(commands: Sequence[Sequence[str]], env: Mapping[str, str]) -> list[Finished]:
+    """What short questions are answered, asked at the same time.
+
+    Raises: as host.run does, the first of them.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(commands)) as pool:
+        return list(pool.map(lambda argv: host.run(argv, timeout=PROMPT, env=env), commands))
+
+
+def seconds(text: str | None) -> float:
+    """A time as an engine writes it, in seconds since 1970; 0 for never."""
+    from datetime import datetime
+
+    if not text or text.startswith("0001"):
+        return 0.0
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def health_check(found: Mapping[str, Any]) -> Healthcheck | None:
+    """A health check of an image or a container; one that is switched off is none. Times are in ns."""
+    test = tuple(str(part) for part in found.get("Test") or ())
+    if not test or test[0] == "NONE":
+        return None
+    return Healthcheck(
+        command=test,
+        interval=(found.get("Interval") or 30e9) / 1e9,
+        timeout=(found.get("Timeout") or 30e9) / 1e9,
+        retries=int(found.get("Retries") or 3),
+        start_period=(found.get("StartPeriod") or 0) / 1e9,
+        start_interval=(found.get("StartInterval") or 5e9) / 1e9,
+    )
+
+
+def _image(one: Mapping[str, Any]) -> ImageInfo:
+    config = one.get("Config") or {}
+    check = config.get("Healthcheck") or one.get("HealthCheck") or one.get("Healthcheck") or {}
+    return ImageInfo(str(one["Id"]).removeprefix("sha256:"), health_check(check))
+
+
+def _object(line: str) -> Mapping[str, Any]:
+    """A line of JSON, or nothing where an engine says something else."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _parts(one: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What tells that a container is not made as another one was; values of variables are not in it."""
+    config, hosted = one["Config"], one.get("HostConfig") or {}
+    mounts = [
+        [mount.get("Type"), mount.get("Name") or mount.get("Source"), mount.get("Destination"), mount.get("RW")]
+        for mount in one.get("Mounts") or ()
+    ]
+    found = {
+        "image": one.get("Image"),
+        "command": [config.get("Entrypoint"), config.get("Cmd"), config.get("User"), config.get("WorkingDir")],
+        "variables": sorted(pair.split("=", 1)[0] for pair in config.get("Env") or ()),
+        "mounts": sorted(mounts, key=str),
+        "devices": [hosted.get("Devices"), hosted.get("DeviceRequests")],
+        "ports": hosted.get("PortBindings"),
+    }
+    return tuple((name, _digest(value)) for name, value in found.items())
+
+
+def _digest(value: Any) -> str:
+    from hashlib import blake2b
+
+    return blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+def _grace(config: Mapping[str, Any], carried: Mapping[str, str]) -> int:
+    """Seconds that it has to end: ours where its engine was not told of them."""
+    own = carried.get(labels.GRACE, "")
+    return int(own) if own.isdecimal() else int(config.get("StopTimeout") or 10)
 
 
 def last_check(health: Mapping[str, Any]) -> tuple[str, str]:
@@ -213,6 +366,12 @@ def _ports(found: Mapping[str, Any]) -> tuple[tuple[int, str, int], ...]:
     )
 
 
+def _now() -> bytes:
+    from datetime import UTC, datetime
+
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}999Z ".encode()
+
+
 def _tail(tail: int | None) -> list[str]:
     return [] if tail is None else ["--tail", str(tail)]
 
@@ -229,6 +388,12 @@ def _timed(text: str) -> list[tuple[str, str]]:
         elif found:
             found.append((found[-1][0], line))
     return found
+
+
+def _telling_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "denied" in line or "refused" in line or "found" in line]
+    return (telling or lines or ["it said nothing"])[-1]
 
 
 def _last_line(text: str) -> str:

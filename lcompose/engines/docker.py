@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lcompose import host
-from lcompose.engines import Creation
-from lcompose.engines.client import PROMPT, QUICK, Client, Dialect, last_check
-from lcompose.errors import EngineError, LcomposeError
+from lcompose.engines import ComposeFile, Creation, EngineEvent, docker_logs
+from lcompose.engines.client import QUICK, Client, Dialect, last_check, side_by_side, tree_of
+from lcompose.errors import EngineError, LcomposeError, UsageError
+from lcompose.spec import labels
 from lcompose.spec.target import EngineFacts, version_of
 
 # Inline configs came with 2.23.1; before that a file with them is refused.
 OLDEST_COMPOSE = (2, 23, 1)
+CONFLICT = re.compile(
+    r"is already in use by container|removal of container .* is already in progress|No such container"
+)
+CONFLICT_PAUSES = (0.5, 1.0, 2.0, 4.0)
+# What to do, by what Compose says; the last row is for anything else.
+FIXES = (
+    ("port is already allocated", "Stop what uses that port, or publish another one."),
+    ("No such file or directory", "Create the file, or correct the path in the compose file."),
+    ("no such file or directory", "Create the file, or correct the path in the compose file."),
+    ("", "If an image cannot be pulled, name another one with --image SERVICE=IMAGE."),
+)
 INSTALL_COMPOSE = "Install Docker Compose v2.23.1 or later (the package docker-compose-plugin)."
 
 
@@ -24,9 +38,9 @@ def connect(env: Mapping[str, str]) -> Client:
 def _facts(env: Mapping[str, str]) -> EngineFacts:
     if host.find_program("docker", env.get("PATH")) is None:
         return _problem("docker is not installed", "Install Docker Engine with Compose v2.")
+    asked = (["docker", "version", "--format", "{{.Server.Version}}"], ["docker", "compose", "version", "--short"])
     try:
-        server = host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=PROMPT, env=env)
-        compose = host.run(["docker", "compose", "version", "--short"], timeout=PROMPT, env=env)
+        server, compose = side_by_side(asked, env)
     except LcomposeError as error:
         return _problem(error.what, "Restart Docker, then try again.")
     if server.code:
@@ -54,18 +68,50 @@ def _endpoint(env: Mapping[str, str]) -> str:
     return host.run(["docker", "context", "inspect", "--format", form], timeout=QUICK, env=env).out.strip()
 
 
+def _compose(compose: ComposeFile) -> list[str]:
+    argv = ["docker", "compose", "--project-name", compose.project, "--project-directory", str(compose.directory)]
+    argv += [part for file in compose.files for part in ("--file", str(file))]
+    return argv + [part for profile in compose.profiles for part in ("--profile", profile)]
+
+
+def _read(compose: ComposeFile) -> dict[str, Any]:
+    """``docker compose config``; as YAML, since its JSON leaves out a service's own extensions."""
+    finished = host.run([*_compose(compose), "config"], timeout=QUICK, env=compose.env)
+    if finished.code:
+        fix = "Correct the file, or set the variable that it asks for."
+        raise UsageError(f"docker compose cannot read it: {_reason(finished.said)}", str(compose.files[0]), fix)
+    return {name: _single_dollars(value) for name, value in tree_of(finished.out).items()}
+
+
+def _single_dollars(value: Any) -> Any:
+    """What it prints is to be read by Compose again, so a dollar is doubled there."""
+    if isinstance(value, dict):
+        return {name: _single_dollars(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_single_dollars(child) for child in value]
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
 def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
     """One ``up --no-start``: hashes, networks and aliases stay Compose's own."""
-    argv = ["docker", "compose", "--project-name", creation.project]
-    argv += ["--project-directory", str(creation.directory), "--file", str(creation.file)]
-    argv += ["up", "--no-start"]
-    finished = host.run(argv, timeout=creation.timeout, env=creation.env, on_line=on_line)
-    if finished.code:
-        raise EngineError(
-            f"docker compose could not create the containers: {_reason(finished.said)}",
-            str(creation.file),
-            "If an image cannot be pulled, name another one with --image SERVICE=IMAGE.",
-        )
+    argv = [*_compose(creation.compose), "up", "--no-start"]
+    deadline = time.monotonic() + creation.timeout
+    for pause in (*CONFLICT_PAUSES, None):
+        left = max(1.0, deadline - time.monotonic())
+        finished = host.run(argv, timeout=left, env=creation.compose.env, on_line=on_line)
+        if not finished.code:
+            return
+        reason = _reason(finished.said)
+        if pause is None or not CONFLICT.search(finished.said):
+            break
+        # One that was killed a moment ago may have left Compose at work, on the same names.
+        time.sleep(pause)
+    what = f"docker compose could not create the containers: {reason}"
+    raise EngineError(what, str(creation.compose.files[0]), _fix(reason))
+
+
+def _fix(reason: str) -> str:
+    return next((fix for pattern, fix in FIXES if pattern in reason), FIXES[-1][1])
 
 
 def _reason(text: str) -> str:
@@ -79,4 +125,32 @@ def _health(state: Mapping[str, Any]) -> tuple[str, str]:
     return last_check(state.get("Health") or {})
 
 
-DIALECT = Dialect("docker", "docker", _facts, _endpoint, _create, _health)
+def _event(found: Mapping[str, Any]) -> EngineEvent | None:
+    actor = found.get("Actor") or {}
+    attributes = actor.get("Attributes") or {}
+    if found.get("Type") != "container" or "Action" not in found:
+        return None
+    code = attributes.get("exitCode")
+    return EngineEvent(
+        time=found.get("timeNano", 0) / 1e9,
+        # "health_status: healthy" is one word too many.
+        action=str(found["Action"]).split(":")[0],
+        container=str(actor.get("ID", "")),
+        service=attributes.get(labels.SERVICE, ""),
+        exit_code=int(code) if code else None,
+    )
+
+
+WATCHED = ("create", "start", "die", "oom", "stop", "destroy", "pause", "unpause", "health_status")
+DIALECT = Dialect(
+    "docker",
+    "docker",
+    _facts,
+    _endpoint,
+    _create,
+    _read,
+    _health,
+    _event,
+    WATCHED,
+    log_socket=docker_logs.stream,
+)

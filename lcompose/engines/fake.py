@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from lcompose.engines import Creation
+from lcompose.engines import ComposeFile, Creation, EngineEvent
 from lcompose.errors import LcomposeError
 from lcompose.host import Finished
-from lcompose.spec.run import Container
+from lcompose.spec.run import Container, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 
 NO_ANSWER = Finished(1, "", "ConnectionRefusedError: [Errno 111] Connection refused")
@@ -33,7 +34,9 @@ class FakeEngine:
     inside: dict[str, list[Finished]] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
-    images: list[str] = field(default_factory=list)
+    local: list[str] = field(default_factory=list)
+    reading: dict[str, Any] = field(default_factory=dict)
+    told: list[EngineEvent] = field(default_factory=list)
     network_names: list[str] = field(default_factory=list)
     volume_names: list[str] = field(default_factory=list)
     created: list[Container] = field(default_factory=list)
@@ -46,11 +49,23 @@ class FakeEngine:
     def endpoint(self) -> str:
         return self.address
 
-    def missing_images(self, images: Sequence[str]) -> list[str]:
-        return [image for image in images if image not in self.images]
+    def images(self, references: Sequence[str]) -> dict[str, ImageInfo]:
+        return {one: ImageInfo(f"id of {one}") for one in references if one in self.local}
+
+    def pull(self, reference: str, timeout: float, on_line: Callable[[str], None]) -> None:
+        self._called("pull", reference)
+        self.local.append(reference)
+
+    def read(self, compose: ComposeFile) -> dict[str, Any]:
+        self._called("read", compose.project)
+        return self.reading
+
+    def events(self, project: str) -> Iterator[EngineEvent]:
+        self._called("events")
+        yield from self.told
 
     def create(self, creation: Creation, on_line: Callable[[str], None]) -> None:
-        self._called("create", creation.project)
+        self._called("create", creation.compose.project)
         self.held = [*self.created]
         for one in self.created:
             on_line(f"Container {one.name} Created")
@@ -85,6 +100,12 @@ class FakeEngine:
     def volumes(self, project: str) -> list[str]:
         return list(self.volume_names)
 
+    def pods(self, project: str) -> list[str]:
+        return []
+
+    def remove_pod(self, name: str) -> None:
+        self._called("remove-pod", name)
+
     def remove_network(self, name: str) -> None:
         self._called("remove-network", name)
 
@@ -101,9 +122,13 @@ class FakeEngine:
         lines = self.printed.get(container, "").splitlines()
         return "\n".join(lines if tail is None else lines[len(lines) - tail :])
 
-    def follow(self, container: str, tail: int | None = None) -> Iterator[str]:
-        self._called("follow", container)
-        yield from self.logs(container, tail).splitlines()
+    def stream(
+        self, container: str, *, since: str = "", tail: int | None = None, follow: bool = False
+    ) -> Iterator[bytes]:
+        self._called("stream", container)
+        text = self.printed.get(container, "")
+        lines = [line for line in text.splitlines(keepends=True) if line >= since]
+        yield "".join(lines if tail is None else lines[max(0, len(lines) - tail) :]).encode()
 
     def _called(self, *words: str) -> None:
         self.calls.append(" ".join(words))
