@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +18,9 @@ from lcompose.spec.bundle import Bundle
 
 MARK = "# Made by lcompose"
 STATE_FIX = "lcompose keeps its state there. Set XDG_STATE_HOME to a folder that you may write."
+LOCK_PAUSE = 0.1
+# What inline documents and secrets of a compose file become where its reader knows none.
+CONTENTS = "contents"
 SEAL = re.compile(r"^# lcompose-digest: ([0-9a-f]{16})\n", re.MULTILINE)
 
 
@@ -54,10 +57,11 @@ def write_bundle(bundle: Bundle, directory: Path, *, force: bool = False) -> lis
     try:
         return [_write_if_changed(path, text) for path, text in targets]
     except OSError as error:
-        raise _unwritable(error, directory, "Name another -o.") from error
+        raise unwritable(error, directory, "Name another -o.") from error
 
 
-def _unwritable(error: OSError, directory: Path, fix: str) -> UsageError | MachineError:
+def unwritable(error: OSError, directory: Path, fix: str) -> UsageError | MachineError:
+    """What a failure to write means to a person: no space, or the wrong folder."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MachineError("there is no space left to write to", str(directory), "Make space, then try again.")
     return UsageError(f"the folder cannot be written: {error.strerror or error}", str(directory), fix)
@@ -123,7 +127,7 @@ def project_directory(env: Mapping[str, str], endpoint: str, project: str) -> Pa
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise _unwritable(error, directory, STATE_FIX) from error
+        raise unwritable(error, directory, STATE_FIX) from error
     return directory
 
 
@@ -138,33 +142,61 @@ def replace_private_bundle(bundle: Bundle, directory: Path) -> Path:
         for document in bundle.documents:
             write_atomically(directory / document.path, document.text, mode=0o644)
     except OSError as error:
-        raise _unwritable(error, directory, STATE_FIX) from error
+        raise unwritable(error, directory, STATE_FIX) from error
     return directory / bundle.main.path
 
 
+def forget_contents(directory: Path) -> None:
+    """Removes what was written for containers that are gone: it may have been secret."""
+    from shutil import rmtree
+
+    rmtree(directory / CONTENTS, ignore_errors=True)
+
+
 @contextmanager
-def locked(directory: Path, project: str) -> Iterator[None]:
+def locked(
+    directory: Path, project: str, patience: float = 0, on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Holds a project, so that two commands do not change it at the same time.
+
+    Another one that holds it is waited for, ``patience`` seconds at most; ``on_wait`` is told of it.
 
     Raises: LockedError when another lcompose holds it; UsageError when it cannot be held.
     """
-    with _held(directory, project):
+    with _waited_for(directory, project, patience, on_wait):
         yield
 
 
+def _waited_for(directory: Path, project: str, patience: float, on_wait: Callable[[], None] | None) -> TextIO:
+    import time
+
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return _held(directory, project)
+        except LockedError:
+            if time.monotonic() >= until:
+                raise
+        if on_wait:
+            on_wait()
+            on_wait = None
+        time.sleep(LOCK_PAUSE)
+
+
 def _held(directory: Path, project: str) -> TextIO:
+    """The lock, now or never. The kernel lets go of it when its holder ends, however that comes."""
     import fcntl
 
     try:
         stream = (directory / "lock").open("w")
     except OSError as error:
-        raise _unwritable(error, directory, STATE_FIX) from error
+        raise unwritable(error, directory, STATE_FIX) from error
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         stream.close()
         if not isinstance(error, BlockingIOError):
-            raise _unwritable(error, directory, STATE_FIX) from error
+            raise unwritable(error, directory, STATE_FIX) from error
         fix = "Wait until it has finished, then try again."
         raise LockedError(f"another lcompose works on the project {project!r}", "", fix) from None
     return stream

@@ -16,6 +16,8 @@ from lcompose.spec.project import Change
 WAITING_EVERY = 5.0
 # Findings that are shown to a person; more of them have one cause.
 MOST_SHOWN = 50
+# States that say little without their cause.
+TELLING = ("pulling", "offline", "error", "warming", "starting")
 ENGINE_NOISE = ("Network ", "Volume ", "Container ", "time=")
 
 
@@ -58,7 +60,7 @@ class Console:
     def event(self, event: Event) -> None:
         """Tells what happens: a line each; what only waits is overwritten where a person watches."""
         if self.as_json:
-            self.err.write(json.dumps(self._redacted(_event_fields(event))) + "\n")
+            self.err.write(json.dumps(self.redacted(_event_fields(event))) + "\n")
             return
         if event.kind == "detail" and not self.verbose and not self._is_news(event.text):
             return
@@ -67,7 +69,8 @@ class Console:
             return
         self.waiting.pop(event.subject, None)
         seconds = f"   ({event.at:.1f} s)" if event.kind == "state" and event.at else ""
-        self.note(f"  {event.subject}: {event.text}{seconds}")
+        cause = f": {event.cause}" if event.cause and event.text in TELLING else ""
+        self.note(f"  {event.subject}: {event.text}{cause}{seconds}")
 
     def _still_waiting(self, event: Event) -> None:
         """One line for all that is waited for: overwritten where a person watches, else now and then."""
@@ -84,7 +87,7 @@ class Console:
     def warn(self, findings: Iterable[Finding]) -> None:
         """Tells warnings, as lines or as one JSON object a line."""
         for found in findings:
-            self.note(json.dumps(self._redacted(finding_fields(found))) if self.as_json else str(found))
+            self.note(json.dumps(self.redacted(finding_fields(found))) if self.as_json else str(found))
 
     def changes(self, changes: Iterable[Change]) -> None:
         """Tells, when asked to say more, what the derived documents say differently."""
@@ -96,7 +99,7 @@ class Console:
     def error(self, error: LcomposeError) -> None:
         """Tells an error: what, where, and what to do; for machines on standard output."""
         if self.as_json:
-            self.value({"error": self._redacted(error_fields(error))})
+            self.value({"error": self.redacted(error_fields(error))})
             return
         self._clear()
         findings = error.findings if isinstance(error, ConfigError) else ()
@@ -113,12 +116,12 @@ class Console:
         """Prints a table as the result."""
         self.result("\n".join(_table_lines(header, rows)))
 
-    def _redacted(self, value: Any) -> Any:
+    def redacted(self, value: Any) -> Any:
         """A value for machines without secrets: in JSON text one may be written with escapes."""
         if isinstance(value, Mapping):
-            return {key: self._redacted(child) for key, child in value.items()}
+            return {key: self.redacted(child) for key, child in value.items()}
         if isinstance(value, list):
-            return [self._redacted(child) for child in value]
+            return [self.redacted(child) for child in value]
         return self.redact(value) if isinstance(value, str) else value
 
     def _is_news(self, text: str) -> bool:
@@ -138,7 +141,8 @@ def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 
 
 def _event_fields(event: Event) -> Mapping[str, Any]:
-    return {"kind": event.kind, "subject": event.subject, "text": event.text, "at": round(event.at, 3)}
+    fields = {"kind": event.kind, "subject": event.subject, "text": event.text, "at": round(event.at, 3)}
+    return {**fields, "cause": event.cause} if event.cause else fields
 
 
 def finding_fields(found: Finding) -> dict[str, Any]:

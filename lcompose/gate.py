@@ -1,180 +1,385 @@
-"""The gate: waits until every service is ready, or says which is not and why; always ends."""
+"""The gate: starts services in our order, waits until all are ready, or says which is not and why.
+
+It always ends. Every call to the engine is made beside it, so that one that hangs holds up nobody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from lcompose.engines import Engine
 from lcompose.errors import LcomposeError, NotReadyError
-from lcompose.logs import TIME
-from lcompose.observe import PATIENCE, ask, snapshot
-from lcompose.readiness import Observation, Verdict, judge
+from lcompose.lifecycle import State, may_follow, observed_state
+from lcompose.readiness import ENDED as OVER
+from lcompose.readiness import NOT_YET, Observation, Verdict, judge
 from lcompose.spec.events import Event
-from lcompose.spec.run import Answer, Container, Gated, GateSpec, Observed
+from lcompose.spec.run import Container, Dependency, Gated, GateSpec, Observed
 from lcompose.spec.secrets import Secrets
+from lcompose.watch import Watch
+from lcompose.work import Result, Work
 
-# Asking is cheap and looking is not: an inspection takes the engine 40 ms of a core.
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 0.2
-SLOWER = 1.25
-LOOK_EVERY = 1.0
 TELL_EVERY = 1.0
-# Seconds that a question may take even when the deadline is near.
-LEAST_PATIENCE = 1.0
+# So many restarts in a row make a crash loop.
+MOST_RESTARTS = 3
+# Seconds in which a service may die as often as it likes, as long as others are still coming up:
+# what it needs may be among them.
+FORGIVING = 15.0
 LAST_LINES = 15
 LONGEST_LINE = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time as the gate sees it, so that tests need not wait."""
-
-    now: Callable[[], float]
-    sleep: Callable[[float], None]
+# Starts side by side: engines take 0.2 s of a core for one, and a hundred at once outlast their deadline.
+MOST_STARTS = 8
+MOST_TOLD = 10
+# Seconds in which the last words of those that failed must be here.
+LAST_WORDS = 0.35
+# So many are quoted: more of them have one cause, and each is a call to the engine.
+MOST_QUOTED = 5
+# Where only a failure is told, and no deadline is near, they may take longer.
+LONGER_WORDS = 3.0
+# Verdicts also change with time alone, such as that of a service that must run for a while.
+LEAST_OFTEN = 0.25
+# What is done beside the waiting (keeping logs), and once more shortly before the deadline.
+ASIDE_EVERY = 10.0
+ASIDE_BEFORE_END = 1.5
+START, WORDS, ASIDE = "start", "words", ("aside",)
+ENDED: Mapping[str, State] = {"ready": "ready", "done": "offline", "failed": "error"}
 
 
 @dataclass
-class _Progress:
-    # By name: why it is ready, and how often it had been restarted by then.
-    ready: dict[str, tuple[str, int]] = field(default_factory=dict)
-    looked: float = -1e9
-    told: float = 0.0
-    observed: Observed = field(default_factory=Observed)
+class _Track:
+    """What the gate knows of one service beside what is observed."""
+
+    begun: bool = False
+    at: float = 0.0
+    trouble: str = ""
+    # By container: which run of it was the last when it was told to start.
+    ordered: dict[str, float] = field(default_factory=dict)
+    healthy: bool = False
+    shown: str = ""
+    verdict: Verdict = Verdict("waiting", "not started yet")
+    before: dict[str, int] = field(default_factory=dict)
 
 
-def wait_until_ready(spec: GateSpec, engine: Engine, clock: Clock, secrets: Secrets) -> Iterator[Event]:
-    """Yields what changes until all services are ready.
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """How it ended well: the verdict on each service, and the one-shots that did their job, by id."""
 
-    Raises: NotReadyError with a table of reasons when one failed or the deadline passed.
-    """
-    begun = clock.now()
-    deadline = begun + spec.timeout
-    progress = _Progress(told=begun)
-    pause = FIRST_PAUSE
-    while True:
-        verdicts = _look(spec, engine, clock, progress, deadline)
-        yield from _changes(verdicts, progress, clock.now() - begun)
+    verdicts: Mapping[str, Verdict]
+    done: tuple[str, ...]
+    observed: Observed
+
+
+class Gate:
+    """One wait. ``done`` are containers that are not started again; ``aside`` is done now and then."""
+
+    def __init__(
+        self,
+        spec: GateSpec,
+        engine: Engine,
+        work: Work,
+        secrets: Secrets,
+        *,
+        deadline: float,
+        done: frozenset[str] = frozenset(),
+        begun: float | None = None,
+        observed: Observed | None = None,
+        aside: Callable[[Observed], Any] | None = None,
+    ) -> None:
+        self.spec, self.engine, self.work, self.secrets = spec, engine, work, secrets
+        self.deadline, self.done, self.aside = deadline, done, aside
+        self.begun = work.now() if begun is None else begun
+        self.watch = Watch(spec, engine, work)
+        if observed is not None:
+            self.watch.know(observed)
+        self._tracks = {service.name: _Track() for service in spec.services}
+        dependencies = [one for service in spec.services for one in service.depends]
+        self._adopted = {one.service for one in dependencies if one.condition == "completed"}
+        # Containers that may be started, by service, and how many starts are going on.
+        self._queue: list[tuple[str, str]] = []
+        self._starting = 0
+        self._told = work.now()
+        self._aside_due = min(self.begun + ASIDE_EVERY, deadline - ASIDE_BEFORE_END)
+        self.passed: Passed | None = None
+
+    def run(self) -> Iterator[Event]:
+        """Yields what changes until all services are ready; then ``passed`` is set.
+
+        Raises: NotReadyError with a table of reasons when one failed or the deadline passed.
+        """
+        due = self.work.now()
+        while True:
+            for result in self.work.wait(min(due, self.deadline, self.work.now() + LEAST_OFTEN) - self.work.now()):
+                self._take(result)
+            if self.watch.looks:
+                self._judge()
+            yield from self._changes()
+            self._end_if_over()
+            if self.passed:
+                return
+            due = self.watch.tick(self._to_ask())
+            if self.watch.looks:
+                yield from self._start_what_may()
+            self._start_queued()
+            yield from self._still_waiting()
+            self._do_aside()
+
+    # ------------------------------------------------------------ judging
+
+    def _judge(self) -> None:
+        others = [name for name, track in self._tracks.items() if self._is_coming_up(name, track)]
+        for service in self.spec.services:
+            track = self._tracks[service.name]
+            containers = self.watch.observed.of(service.name)
+            self._count_restarts(track, containers, alone=not [name for name in others if name != service.name])
+            verdict = judge(self._observation(service, track, containers))
+            if track.trouble and not any(one.state == "running" for one in containers):
+                verdict = Verdict("failed", f"it could not be started: {track.trouble}")
+            if verdict.state == "failed" and self._is_optional(service.name):
+                verdict = Verdict("done", f"left out, since nobody requires it: {verdict.reason}")
+            track.healthy = track.healthy or verdict.state == "ready"
+            track.verdict = verdict
+
+    def _observation(self, service: Gated, track: _Track, containers: tuple[Container, ...]) -> Observation:
+        return Observation(
+            service,
+            containers,
+            self.watch.answers,
+            self.watch.checked,
+            now=self.work.wall(),
+            stability=self.spec.stability,
+            waits_for=self._reason_to_wait(service, track, containers),
+            most_restarts={one: count + MOST_RESTARTS for one, count in track.before.items()},
+            never_healthy=not track.healthy and self._is_awaited(service.name),
+        )
+
+    def _is_coming_up(self, name: str, track: _Track) -> bool:
+        restarts = sum(one.restarts for one in self.watch.observed.of(name))
+        return track.begun and track.verdict.state == "waiting" and not restarts
+
+    def _count_restarts(self, track: _Track, containers: Sequence[Container], *, alone: bool) -> None:
+        """Restarts count from when nothing else is coming up that it may have needed, or from the start."""
+        forgiven = not alone and self.work.now() - track.at < FORGIVING
+        for one in containers:
+            if forgiven or one.id not in track.before:
+                track.before[one.id] = one.restarts
+
+    def _is_optional(self, name: str) -> bool:
+        """Whether somebody depends on it, and everybody who does can do without."""
+        edges = [one for service in self.spec.services for one in service.depends if one.service == name]
+        return bool(edges) and not any(one.required for one in edges)
+
+    def _is_awaited(self, name: str) -> bool:
+        return any(
+            one.service == name and one.condition == "healthy" and one.required and not self._tracks[service.name].begun
+            for service in self.spec.services
+            for one in service.depends
+        )
+
+    def _end_if_over(self) -> None:
+        """Sets ``passed``, or raises what is wrong."""
+        verdicts = {name: track.verdict for name, track in self._tracks.items()}
         if any(verdict.state == "failed" for verdict in verdicts.values()):
-            raise _not_ready(spec, engine, verdicts, progress, secrets, "a service failed")
-        if len(progress.ready) == len(spec.services) and _all_still_run(spec, engine, clock, progress):
+            raise self._not_ready("a service failed")
+        if all(self._is_over(name) for name in verdicts) and (self.watch.fresh or not verdicts):
+            found = [one for name in verdicts if verdicts[name].state == "done" for one in self.watch.observed.of(name)]
+            ids = [one.id for one in found if one.state in OVER and one.exit_code == 0]
+            self.passed = Passed(verdicts, tuple(ids), self.watch.observed)
+        elif self.work.now() >= self.deadline:
+            raise self._not_ready(f"it was not ready within {self.spec.timeout:g} s")
+
+    def _is_over(self, name: str) -> bool:
+        state = self._tracks[name].verdict.state
+        return state == "done" or (state == "ready" and name not in self._adopted)
+
+    def _to_ask(self) -> list[str]:
+        return [
+            name
+            for name, track in self._tracks.items()
+            if track.verdict.state == "waiting" and (track.begun or self._runs(name))
+        ]
+
+    # ------------------------------------------------------------ starting
+
+    def _start_what_may(self) -> Iterator[Event]:
+        for service in self.spec.services:
+            track = self._tracks[service.name]
+            if track.begun or not all(self._is_met(one) for one in service.depends):
+                continue
+            track.begun, track.at = True, self.work.now()
+            idle = [one for one in self.watch.observed.of(service.name) if self._must_start(one)]
+            track.ordered |= {one.id: one.started for one in idle}
+            self._queue += [(service.name, one.id) for one in idle]
+            if idle:
+                track.verdict = Verdict("waiting", "starting")
+                yield self._shown(track, service.name, "starting", "")
+
+    def _start_queued(self) -> None:
+        while self._queue and self._starting < MOST_STARTS:
+            name, container = self._queue.pop(0)
+            self._starting += 1
+            self.work.submit((START, name, container), partial(self.engine.start, container))
+
+    def _must_start(self, one: Container) -> bool:
+        if one.id in self.done or one.state in ("running", "restarting"):
+            return False
+        state = observed_state(one)
+        if not may_follow(state, "starting"):
+            self._tracks[one.service].trouble = f"it is {one.state}"
+            return False
+        return True
+
+    def _take(self, result: Result) -> None:
+        """What came of a call: ours are the starts, and what is done aside."""
+        if result.key == ASIDE:
+            self._aside_due = self.work.now() + ASIDE_EVERY
+        elif result.key[0] == START:
+            self._started(result)
+        else:
+            self.watch.take(result)
+
+    def _started(self, result: Result) -> None:
+        self._starting -= 1
+        self.watch.changed()
+        if isinstance(result.error, LcomposeError):
+            self._tracks[result.key[1]].trouble = result.error.what
+        elif result.error:
+            raise result.error
+
+    def _do_aside(self) -> None:
+        aside, observed = self.aside, self.watch.observed
+        if aside and self.work.now() >= self._aside_due:
+            self._aside_due = float("inf")
+            self.work.submit(ASIDE, lambda: aside(observed))
+
+    def _is_met(self, dependency: Dependency) -> bool:
+        """Whether another service has come so far; one that is left out holds nobody up."""
+        track = self._tracks.get(dependency.service)
+        if track is None or (track.verdict.state == "done" and not dependency.required):
+            return True
+        if dependency.condition == "completed":
+            return track.verdict.state == "done"
+        if dependency.condition == "healthy":
+            return track.healthy
+        return track.begun and (self._runs(dependency.service) or track.verdict.state == "done")
+
+    def _runs(self, name: str) -> bool:
+        found = self.watch.observed.of(name)
+        return bool(found) and all(one.state == "running" for one in found)
+
+    def _reason_to_wait(self, service: Gated, track: _Track, containers: Sequence[Container]) -> str:
+        """Why nothing can be said of it yet; nothing where its containers speak for themselves."""
+        if track.begun:
+            return "starting" if any(self._is_as_before(one, track) for one in containers) else ""
+        if self._runs(service.name) or (containers and all(one.id in self.done for one in containers)):
+            return ""
+        words = {"started": "is started", "healthy": "is healthy", "completed": "has done its job"}
+        left = [f"{one.service} {words[one.condition]}" for one in service.depends if not self._is_met(one)]
+        return f"waits until {' and '.join(left)}" if left else "not started yet"
+
+    def _is_as_before(self, one: Container, track: _Track) -> bool:
+        """Whether what is seen of it is still from before it was told to start."""
+        same = track.ordered.get(one.id) == one.started
+        return same and one.state in (*OVER, *NOT_YET) and not track.trouble
+
+    # ------------------------------------------------------------ telling
+
+    def _changes(self) -> Iterator[Event]:
+        for name, track in self._tracks.items():
+            state, cause = self._state(name, track)
+            if state == track.shown or (track.verdict.state == "waiting" and not track.begun):
+                continue
+            if track.shown == "ready" and state in ("warming", "starting"):
+                cause = f"no longer ready: {track.verdict.reason}"
+            if state == "starting" and not track.shown:
+                continue  # told when it is commanded
+            yield self._shown(track, name, state, cause)
+
+    def _state(self, name: str, track: _Track) -> tuple[str, str]:
+        if track.verdict.state in ENDED:
+            return ENDED[track.verdict.state], track.verdict.reason
+        if track.begun and self._runs(name):
+            return "warming" if track.ordered else track.shown, ""
+        return ("starting", "") if track.begun else ("offline", "")
+
+    def _shown(self, track: _Track, name: str, state: str, cause: str) -> Event:
+        track.shown = state
+        return Event("state", name, state, self.work.now() - self.begun, cause)
+
+    def _still_waiting(self) -> Iterator[Event]:
+        now = self.work.now()
+        if now - self._told < TELL_EVERY:
             return
-        if clock.now() >= deadline:
-            why = f"it was not ready within {spec.timeout:g} s"
-            raise _not_ready(spec, engine, verdicts, progress, secrets, why)
-        if clock.now() - progress.told >= TELL_EVERY:
-            progress.told = clock.now()
-            yield from _still_waiting(verdicts, clock.now() - begun)
-        clock.sleep(max(0.0, min(pause, deadline - clock.now())))
-        pause = min(pause * SLOWER, LONGEST_PAUSE)
+        self._told = now
+        if self.watch.trouble:
+            yield Event("waiting", "engine", self.watch.trouble, now - self.begun)
+        left = [(name, track) for name, track in self._tracks.items() if track.verdict.state == "waiting"]
+        for name, track in left[:MOST_TOLD]:
+            yield Event("waiting", name, track.verdict.reason, now - self.begun)
+        if len(left) > MOST_TOLD:
+            yield Event("waiting", f"and {len(left) - MOST_TOLD} more", "not ready yet", now - self.begun)
+
+    def _not_ready(self, why: str) -> NotReadyError:
+        observed = self.watch.observed
+        rows = [
+            _cells(service.name, one, self._tracks[service.name].verdict)
+            for service in self.spec.services
+            for one in observed.of(service.name) or (None,)
+        ]
+        lines = _aligned([("SERVICE", "STATE", "EXIT", "RESTARTS", "REASON"), *rows])
+        if self.watch.trouble:
+            lines.append(f"the engine: {self.watch.trouble}")
+        lines += self._last_words()
+        return NotReadyError(
+            what=f"the stack is not ready: {why}",
+            where=self.spec.project,
+            fix="Read the lines above; 'lcompose logs' has all of them, 'lcompose down' takes the rest down.",
+            details=tuple(self.secrets.redact("\n".join(lines)).splitlines()),
+        )
+
+    def _last_words(self) -> list[str]:
+        """What those said that failed; one that only waits for them has nothing to say."""
+        by_state: dict[str, list[Container]] = {"failed": [], "waiting": []}
+        for name, track in self._tracks.items():
+            if track.verdict.state in by_state and (track.begun or track.verdict.state == "failed"):
+                by_state[track.verdict.state] += self.watch.observed.of(name)
+        guilty = (by_state["failed"] or by_state["waiting"])[:MOST_QUOTED]
+        for one in guilty:
+            self.work.submit((WORDS, one.id), partial(self.engine.logs, one.id, LAST_LINES))
+        texts: dict[str, str] = {}
+        now = self.work.now()
+        until = now + (LAST_WORDS if now + LONGER_WORDS > self.deadline else LONGER_WORDS)
+        while len(texts) < len({one.id for one in guilty}) and self.work.now() < until:
+            for result in self.work.wait(until - self.work.now()):
+                if result.key[0] == WORDS:
+                    texts[result.key[1]] = _said(result.value, result.error)
+        missing = "(its log could not be read in time)"
+        return [line for one in guilty for line in _quoted(one, texts.get(one.id, missing))]
 
 
-def verdicts_now(spec: GateSpec, engine: Engine, observed: Observed, patience: float = PATIENCE) -> dict[str, Verdict]:
-    """The verdict on each service at this moment; each has ``patience`` seconds to answer."""
-    with ThreadPoolExecutor(max(1, len(spec.services))) as pool:
-        found = pool.map(lambda service: _verdict(service, engine, observed, patience), spec.services)
-        return {service.name: verdict for service, verdict in zip(spec.services, found, strict=True)}
+def _said(text: Any, error: Exception | None) -> str:
+    if isinstance(error, LcomposeError):
+        return f"({error.what})"
+    if error:
+        raise error
+    return str(text)
 
 
-def _look(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress, deadline: float) -> dict[str, Verdict]:
-    if clock.now() - progress.looked >= LOOK_EVERY:
-        _snapshot(spec, engine, clock, progress)
-    left = tuple(service for service in spec.services if service.name not in progress.ready)
-    patience = min(PATIENCE, max(LEAST_PATIENCE, deadline - clock.now()))
-    verdicts = verdicts_now(GateSpec(spec.project, left), engine, progress.observed, patience)
-    return verdicts | _no_longer_ready(spec, progress)
+def _quoted(one: Container, text: str) -> list[str]:
+    from lcompose.logs import TIME
+
+    said = [line[:LONGEST_LINE] for raw in text.splitlines() if (line := TIME.sub("", raw).rstrip())][-LAST_LINES:]
+    return [f"--- the last lines of {one.name}:", *(said or ["(it printed nothing)"])]
 
 
-def _snapshot(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress) -> None:
-    progress.observed = snapshot(engine, spec.project)
-    progress.looked = clock.now()
+def _cells(name: str, one: Container | None, verdict: Verdict) -> tuple[str, ...]:
+    if one is None:
+        return (name, "absent", "", "", verdict.reason)
+    code = "" if one.state in ("running", "created", "configured") else str(one.exit_code)
+    return (name, one.state, code, str(one.restarts), verdict.reason)
 
 
-def _all_still_run(spec: GateSpec, engine: Engine, clock: Clock, progress: _Progress) -> bool:
-    """Whether what was ready runs at the very end too."""
-    if clock.now() - progress.looked > FIRST_PAUSE:
-        _snapshot(spec, engine, clock, progress)
-    return not _no_longer_ready(spec, progress)
-
-
-def _no_longer_ready(spec: GateSpec, progress: _Progress) -> dict[str, Verdict]:
-    """A service that was ready may die, or be started again, while others are waited for."""
-    found = {}
-    for service in spec.services:
-        if service.name in progress.ready:
-            containers = progress.observed.of(service.name)
-            verdict = judge(Observation(service, containers, Answer(ok=True)))
-            if verdict.state == "ready" and _restarts(containers) > progress.ready[service.name][1]:
-                verdict = Verdict("waiting", "it died, and was started again")
-            if verdict.state != "ready":
-                found[service.name] = verdict
-    return found
-
-
-def _restarts(containers: tuple[Container, ...]) -> int:
-    return sum(one.restarts for one in containers)
-
-
-def _verdict(service: Gated, engine: Engine, observed: Observed, patience: float) -> Verdict:
-    containers = observed.of(service.name)
-    answer = None
-    if service.probe and containers and all(one.state == "running" for one in containers):
-        answers = [ask(engine, service.probe, one, patience) for one in containers]
-        answer = next((one for one in answers if not one.ok), answers[0])
-    return judge(Observation(service, containers, answer))
-
-
-def _changes(verdicts: dict[str, Verdict], progress: _Progress, at: float) -> Iterator[Event]:
-    for name, verdict in verdicts.items():
-        if verdict.state == "ready":
-            progress.ready[name] = (verdict.reason, _restarts(progress.observed.of(name)))
-            yield Event("state", name, "ready", at)
-        elif progress.ready.pop(name, None):
-            yield Event("state", name, f"no longer ready: {verdict.reason}", at)
-
-
-def _still_waiting(verdicts: dict[str, Verdict], at: float) -> Iterator[Event]:
-    for name, verdict in verdicts.items():
-        if verdict.state == "waiting":
-            yield Event("waiting", name, verdict.reason, at)
-
-
-def _not_ready(
-    spec: GateSpec,
-    engine: Engine,
-    verdicts: dict[str, Verdict],
-    progress: _Progress,
-    secrets: Secrets,
-    why: str,
-) -> NotReadyError:
-    lines = ["SERVICE            STATE       EXIT  RESTARTS  REASON"]
-    guilty: dict[str, list[tuple[str, Container]]] = {"failed": [], "waiting": [], "ready": []}
-    for service in spec.services:
-        verdict = verdicts.get(service.name) or Verdict("ready", progress.ready[service.name][0])
-        containers = progress.observed.of(service.name)
-        lines += [_row(service.name, one, verdict) for one in containers] or [f"{service.name:<19}absent"]
-        guilty[verdict.state] += [(service.name, one) for one in containers]
-    # One that only waits for the one that failed has nothing to say.
-    for name, one in guilty["failed"] or guilty["waiting"]:
-        lines += _last_words(name, one, engine)
-    return NotReadyError(
-        what=f"the stack is not ready: {why}",
-        where=spec.project,
-        fix="Read the lines above; 'lcompose logs' has all of them, 'lcompose down' takes the rest down.",
-        details=tuple(secrets.redact("\n".join(lines)).splitlines()),
-    )
-
-
-def _row(name: str, one: Container, verdict: Verdict) -> str:
-    code = "" if one.state == "running" else str(one.exit_code)
-    return f"{name:<19}{one.state:<12}{code:<6}{one.restarts:<10}{verdict.reason}"
-
-
-def _last_words(name: str, one: Container, engine: Engine) -> list[str]:
-    try:
-        text = engine.logs(one.id, LAST_LINES)
-    except LcomposeError as error:
-        text = error.what
-    said = [line[:LONGEST_LINE] for text in text.splitlines() if (line := TIME.sub("", text).rstrip())][-LAST_LINES:]
-    return [f"--- the last lines of {name}:", *(said or ["(it printed nothing)"])]
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -145,7 +145,7 @@ def open_workspace(
     path, node = collected.get(lambda: read_config(options, env, directory), (directory / CONFIG_FILE, EMPTY))
     own = collected.get(lambda: _settings_file(directory), Layer(SETTINGS_FILE, {}))
     settings = collected.get(lambda: _settings(options, env, directory, node, own), resolve_settings([]))
-    env = {**_dotenv(directory, env), **env}
+    env = {**dotenv(directory, env), **env}
     run_path, run = collected.get(lambda: read_run_config(options, directory, path, node), (path, MINIMAL_RUN))
     if collected.found and node is not EMPTY:
         # Something cannot be read; what can be is checked all the same, so that one run tells all.
@@ -277,7 +277,7 @@ def _image(item: str) -> tuple[str, str]:
     return service, image
 
 
-def _dotenv(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
+def dotenv(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
     """The variables of .env; ``${NAME}`` in one means the environment's, else an earlier one of the file."""
     path = directory / ".env"
     if not host.exists(path):

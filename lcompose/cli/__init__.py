@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from lcompose.errors import LcomposeError
@@ -41,6 +42,7 @@ def _run() -> int:
         result: Any = root.main(standalone_mode=False, prog_name="lcompose")
     except LcomposeError as error:
         console.error(error)
+        _annotate(console, error)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         console.note(error.format_message())
@@ -61,6 +63,18 @@ def _run() -> int:
         console.error(_report(error))
         return BUG
     return result if isinstance(result, int) else 0
+
+
+def _annotate(console: Any, error: LcomposeError) -> None:
+    """In a workflow of GitHub's, an error also stands beside the line that it is about."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    from lcompose.annotations import lines
+
+    root = os.environ.get("GITHUB_WORKSPACE", "")
+    for line in lines(error, directory=str(Path.cwd()), root=root, redact=console.redact):
+        # Not a note: nothing may stand before the two colons.
+        sys.stderr.write(f"{line}\n")
 
 
 def _usage(error: Any) -> LcomposeError:

@@ -49,12 +49,25 @@ SHARED: tuple[Any, ...] = (
     click.option("--json", "json", is_flag=True, default=None, help="Print JSON."),
     click.option("-v", "--verbose", is_flag=True, default=None, help="Say more."),
 )
+FILE_OPTIONS: tuple[Any, ...] = (
+    click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="A compose file; any."),
+    click.option(
+        "--compose-profile", "compose_profiles", multiple=True, metavar="NAME", help="Compose's own profile in it."
+    ),
+)
 LISTS = ("profiles", "images", "sets")
 
 
 def shared_options(function: F) -> F:
     """Adds the shared options to a command."""
     for option in reversed(SHARED):
+        function = option(function)
+    return function
+
+
+def file_options(function: F) -> F:
+    """Adds the options that name somebody's compose file."""
+    for option in reversed(FILE_OPTIONS):
         function = option(function)
     return function
 

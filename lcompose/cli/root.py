@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Start the stack, and wait until it is ready."),
     "down": ("down", "Stop the stack and remove it; its logs are kept."),
     "status": ("status", "Show what runs, and whether it is ready."),
+    "events": ("events", "Show how the services' states changed, and go on as they do."),
     "logs": ("logs", "Show what the services print."),
     "profiles": ("profiles", "List the profiles."),
     "completion": ("completion", "Print a shell's completion script."),

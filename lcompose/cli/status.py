@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
 
+from lcompose import memory
 from lcompose.cli.down import others
-from lcompose.cli.options import console_of, environment, options_of, shared_options
-from lcompose.engines.select import holding
-from lcompose.gate import verdicts_now
-from lcompose.lifecycle import observed_state
-from lcompose.observe import snapshot
-from lcompose.readiness import Verdict
-from lcompose.spec.run import Container, Gated, GateSpec
-from lcompose.workspace import project_name, wanted_engine
+from lcompose.cli.options import console_of, environment, file_options, options_of, shared_options
+from lcompose.cli.stack import find_running
+from lcompose.gatespec import STABILITY
+from lcompose.observe import secrets_of, snapshot
+from lcompose.standing import Standing, spec_of_containers, standings
 
 NOT_READY = 5
+FINE = ("ready", "done")
 
 
 @click.command()
 @shared_options
+@file_options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Show what runs, and whether it is ready.
 
-    Exits with 0 when every service is ready, and with 5 when one is not.
+    Exits with 0 when every service is ready or did its job, and with 5 when one is not. What is not
+    known, because nobody was there to see it, is not claimed.
     """
     options = options_of(ctx, given)
     console = console_of(options)
-    env = environment()
-    name = project_name(options, env)
-    engine = holding(name, wanted_engine(options, env), env)
+    running = find_running(options, environment(), next(iter(given["files"]), ""), given["compose_profiles"])
+    name, engine = running.name, running.engine
+    remembered = memory.load(running.place)
     observed = snapshot(engine, name)
-    services = {one.service: Gated(one.service, one.probe) for one in observed.containers}
-    verdicts = verdicts_now(GateSpec(name, tuple(services.values())), engine, observed)
-    ready = bool(verdicts) and all(verdict.state == "ready" for verdict in verdicts.values())
-    rows = [_row(one, verdicts[one.service]) for one in observed.containers]
+    console.redact = secrets_of(engine, observed).redact
+    spec = spec_of_containers(name, observed, remembered, STABILITY)
+    images = engine.images([one.image for one in observed.containers if one.image])
+    found = standings(spec, engine, observed, remembered, images, time.time())
+    ready = bool(found) and all(one.verdict.state in FINE for one in found)
+    rows = [_row(one) for one in found]
     if console.as_json:
-        console.value({"project": name, "engine": engine.name, "ready": ready, "services": rows})
+        console.value(console.redacted({"project": name, "engine": engine.name, "ready": ready, "services": rows}))
     elif rows:
-        header = ("SERVICE", "STATE", "RESTARTS", "PORTS", "DETAIL")
-        console.table(header, [[str(row[key.lower()]) for key in header] for row in rows])
+        header = ("SERVICE", "STATE", "HEALTH", "RESTARTS", "PORTS", "DETAIL")
+        console.table(header, [[console.redact(str(row[key.lower()])) for key in header] for row in rows])
     else:
         console.result(f"{name}: nothing runs on {engine.name}.{others(engine, name) or ' Start it: lcompose up'}")
     return 0 if ready else NOT_READY
 
 
-def _row(one: Container, verdict: Verdict) -> dict[str, Any]:
-    state = observed_state(one.state, ready=verdict.state == "ready")
+def _row(one: Standing) -> dict[str, Any]:
+    container = one.container
+    detail = one.verdict.reason
+    if one.drifted:
+        detail = f"drifted ({', '.join(one.drifted)}; 'lcompose up' mends it): {detail}"
     return {
         "service": one.service,
-        "state": "failed" if verdict.state == "failed" else state,
-        "restarts": one.restarts,
-        "ports": ", ".join(f"{host}:{published}" for _, host, published in one.ports),
-        "detail": verdict.reason,
-        "container": one.id[:12],
-        "image": one.image,
+        "state": one.state,
+        "health": one.health,
+        "restarts": container.restarts if container else 0,
+        "ports": ", ".join(f"{host}:{port}" for _, host, port in container.ports) if container else "",
+        "detail": detail,
+        "drifted": list(one.drifted),
+        "exit_code": container.exit_code if container and container.state != "running" else None,
+        "container": container.id[:12] if container else "",
+        "image": container.image if container else "",
+        "image_id": container.image_id if container else "",
+        "started_at": container.started if container else 0,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,204 +12,228 @@ from typing import Any
 import click
 
 from lcompose import bundle as files
-from lcompose import host
+from lcompose import host, timeline
+from lcompose.bring_up import Deadline, Job, bring_up, prepare, refuse_taken_ports
 from lcompose.cli import Terminated
 from lcompose.cli.down import take_down
-from lcompose.cli.options import console_of, environment, options_of, shared_options
+from lcompose.cli.options import console_of, environment, file_options, options_of, shared_options
+from lcompose.cli.stack import Stack, open_file, open_rendered, with_timeout
 from lcompose.console import Console
-from lcompose.engines import Creation, Engine
-from lcompose.engines.client import preload
-from lcompose.engines.select import choose
-from lcompose.errors import LcomposeError, MachineError, NotReadyError
-from lcompose.execute import Context, execute
-from lcompose.gate import Clock, wait_until_ready
-from lcompose.observe import is_remote, snapshot
-from lcompose.plan import describe, plan_up
-from lcompose.spec.bundle import Bundle
-from lcompose.spec.project import FileMount, Project, Service
-from lcompose.spec.run import Gated, GateSpec, Observed, Plan
-from lcompose.spec.target import EngineFacts, TargetFacts
-from lcompose.targets import translate
-from lcompose.workspace import Workspace, open_workspace, refuse_local
+from lcompose.errors import EngineError, LcomposeError, MachineError, NotReadyError, UsageError
+from lcompose.observe import snapshot
+from lcompose.plan import describe
+from lcompose.spec.project import Service
+from lcompose.spec.run import Container, Plan
+
+# Seconds within which reading and looking must be done, where no other time was asked for.
+FIRST_LIMIT = 300
+TO_LOOK = 5.0
 
 
 @click.command()
 @shared_options
+@file_options
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and touch nothing.")
 @click.option("--attach", is_flag=True, help="Follow the logs; Ctrl-C takes the stack down.")
 @click.option("--wait-timeout", type=click.IntRange(1), metavar="SECONDS", help="Time to become ready.")
+@click.option("--no-wait-lock", is_flag=True, help="Fail at once (7) if another lcompose works on the project.")
+@click.option("--rollback", is_flag=True, help="Take everything down again if it fails or is interrupted.")
+@click.option("--timeline", metavar="FILE", help="Write a page (or FILE.json) that shows where the seconds went.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Start the stack, and wait until it is ready.
 
-    Everything is created, then started side by side. It is ready when Lightspeed Core says that it
-    is healthy and Llama Stack answers.
+    Everything is created, then started in the order that it needs, side by side where it can be. It
+    ends when all is ready, when something failed, or when its time is over; then it says why.
+
+    \b
+    lcompose up                        the stack of the lightspeed-stack.yaml here
+    lcompose up -f compose.yaml        any compose file
     """
+    begun = time.monotonic()
     options = options_of(ctx, given)
     console = console_of(options)
-    begun = time.monotonic()
-    workspace = open_workspace(options, environment(), variables=True)
-    refuse_local(workspace.settings)
-    console.redact = workspace.secrets.redact
-    console.warn(workspace.warnings)
-    console.changes(workspace.resolved.project.changes)
-    preload()
-    engine, facts = choose(workspace.settings.engine, workspace.env)
-    bundle, place = _bundle(workspace, engine, facts)
+    # One deadline for everything: no program that is started here runs beyond it.
+    host.limit(begun + (given["wait_timeout"] or FIRST_LIMIT))
+    with _time_is_up(given["wait_timeout"] or FIRST_LIMIT):
+        stack = _open(options, given)
+    stack = with_timeout(stack, given["wait_timeout"])
+    console.redact = stack.secrets.redact
+    console.warn(stack.warnings)
+    console.changes(stack.changes)
+    if given["timeline"]:
+        timeline.check(Path(given["timeline"]))
     if given["dry_run"]:
-        _print_plan(console, *_planned(workspace, engine, bundle))
+        _dry_run(console, stack, begun)
         return 0
-    spec = _gate_spec(workspace.resolved.project, given["wait_timeout"] or workspace.settings.wait_timeout)
-    files.project_directory(workspace.env, engine.endpoint(), workspace.name)
-    with _interruption(console, engine, workspace, attached=given["attach"]):
-        with files.locked(place, workspace.name):
-            plan, observed = _planned(workspace, engine, bundle)
-            if not is_remote(engine):
-                _refuse_taken_ports(workspace.resolved.project, observed)
-            files.replace_private_bundle(bundle, place)
-            _start(console, workspace, engine, bundle, place, plan)
-            _wait(console, spec, engine, workspace)
-        _say_ready(console, workspace, time.monotonic() - begun)
-        if given["attach"]:
-            _follow(console, engine, workspace)
+    _up(console, stack, begun, given)
+    if given["attach"]:
+        _attach(console, stack)
     return 0
 
 
+def _open(options: Any, given: dict[str, Any]) -> Stack:
+    env = environment()
+    if given["files"]:
+        return open_file(options, env, given["files"], given["compose_profiles"])
+    if given["compose_profiles"]:
+        fix = "Name the compose file with -f; the profiles of lcompose are chosen with --profile."
+        raise UsageError("--compose-profile is for a compose file", "command line", fix)
+    return open_rendered(options, env)
+
+
+def _job(stack: Stack, begun: float, salt: str) -> Job:
+    return Job(
+        engine=stack.engine,
+        facts=stack.facts,
+        place=stack.place,
+        file=stack.file,
+        wanted=stack.wanted(salt),
+        creation=stack.creation(salt, stack.wait_timeout),
+        secrets=stack.secrets,
+        deadline=Deadline(begun + stack.wait_timeout),
+        begun=begun,
+        pull_timeout=stack.pull_timeout,
+        bundle=stack.bundle,
+    )
+
+
+def _dry_run(console: Console, stack: Stack, begun: float) -> None:
+    salt = stack.place / "salt"
+    job = _job(stack, begun, salt.read_text() if salt.exists() else "")
+    prepare(job)
+    names = {one.id: one.name for one in job.observed.containers}
+    if console.as_json:
+        steps = [{"verb": s.verb, "target": names.get(s.target, s.target), "cause": s.cause} for s in job.plan.steps]
+        console.value({"plan": steps})
+        return
+    console.result("\n".join(describe(job.plan, names)) or "nothing to do")
+
+
+def _up(console: Console, stack: Stack, begun: float, given: dict[str, Any]) -> None:
+    place = files.project_directory(stack.env, stack.engine.endpoint(), stack.name)
+    waiting = time.monotonic()
+    patience = 0 if given["no_wait_lock"] else stack.wait_timeout
+    with files.locked(place, stack.name, patience, lambda: console.note(f"{stack.name}: waits for another lcompose")):
+        job = _job(stack, begun, files.salt_of(place))
+        job.deadline.restart_clock(waiting)
+        with _failure(console, stack, job, rollback=given["rollback"]), _timeline(job, given["timeline"]):
+            with _time_is_up(stack.wait_timeout):
+                prepare(job)
+            refuse_taken_ports(job)
+            with _time_is_up(stack.wait_timeout):
+                for event in bring_up(job):
+                    console.event(event)
+    _say_ready(console, stack, job)
+
+
 @contextmanager
-def _interruption(console: Console, engine: Engine, workspace: Workspace, *, attached: bool) -> Iterator[None]:
-    """What an interruption means: an attached stack goes down, any other goes on and that is said."""
+def _time_is_up(timeout: float) -> Iterator[None]:
+    """An engine that hangs until the deadline is a stack that is not ready, whatever was asked of it."""
+    try:
+        yield
+    except (EngineError, MachineError) as error:
+        if host.left() > host.SHORT_GRACE:
+            raise
+        what = f"the stack is not ready: it was not ready within {timeout:g} s"
+        raise NotReadyError(what, error.where, error.fix, (*error.details, error.what)) from error
+
+
+@contextmanager
+def _timeline(job: Job, file: str | None) -> Iterator[None]:
+    """Writes where the seconds went, however it ended."""
+    try:
+        yield
+    finally:
+        if file:
+            seconds = time.monotonic() - job.begun
+            timeline.write(Path(file), job.spec.project, timeline.spans(job.events, seconds), seconds)
+
+
+@contextmanager
+def _failure(console: Console, stack: Stack, job: Job, *, rollback: bool) -> Iterator[None]:
+    """After a failure or an interruption: what is left is said, or taken down if that was asked for."""
     try:
         yield
     except (KeyboardInterrupt, Terminated):
-        if not attached:
-            console.note("What was started goes on; 'lcompose down' takes it down.")
-            raise
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        take_down(console, engine, workspace.name, workspace.env, volumes=False)
-
-
-def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[Bundle, Path]:
-    """The documents for this machine, and the folder of ours that they lie in."""
-    project = workspace.resolved.project
-    if is_remote(engine):
-        _refuse_mounts(project, engine.endpoint())
-    place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
-    target = TargetFacts(
-        facts.name,
-        "inline" if facts.name == "docker" else "run",
-        facts.version,
-        facts.compose_version,
-    )
-    # Docker's file is the one that "render" prints, read from the person's folder: so their own
-    # "docker compose up" finds the same hashes and recreates nothing.
-    directory = workspace.directory if target.form == "inline" else place
-    return translate(project, target, workspace.place(directory)), place
-
-
-def _refuse_mounts(project: Project, endpoint: str) -> None:
-    mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
-    if mounted:
-        what = "the engine is on another machine, where these files are not: " + ", ".join(mounted)
-        raise MachineError(what, endpoint, "Use an engine on this machine, or put the files into the image.")
-
-
-def _planned(workspace: Workspace, engine: Engine, bundle: Bundle) -> tuple[Plan, Observed]:
-    """What is to be done, and what it is decided from."""
-    project = workspace.resolved.project
-    absent = engine.missing_images([service.image for service in project.services])
-    _refuse_unpullable(project, absent)
-    observed = snapshot(engine, workspace.name)
-    return plan_up(project, dict(bundle.digests), observed, absent), observed
-
-
-def _refuse_unpullable(project: Project, absent: Iterable[str]) -> None:
-    for service in project.services:
-        if service.image in absent and (service.pull_policy == "never" or service.image.startswith("localhost/")):
-            what = f"the image {service.image} of {service.name} is not here, and is not pulled"
-            fix = f"Build or load it, or name another: --image {service.name}=IMAGE"
-            raise MachineError(what, "", fix)
-
-
-def _print_plan(console: Console, plan: Plan, observed: Observed) -> None:
-    names = {one.id: one.name for one in observed.containers}
-    if console.as_json:
-        steps = [{"verb": s.verb, "target": names.get(s.target, s.target), "cause": s.cause} for s in plan.steps]
-        console.value({"plan": steps})
-        return
-    console.result("\n".join(describe(plan, names)) or "nothing to do")
-
-
-def _refuse_taken_ports(project: Project, observed: Observed) -> None:
-    for service in project.services:
-        held = {port[2] for one in observed.of(service.name) if one.state == "running" for port in one.ports}
-        for port in service.ports:
-            if port.published not in held and not host.port_is_free(port.bind, port.published):
-                what = f"port {port.published} on {port.bind}, for {service.name}, is taken by another program"
-                fix = (
-                    f"Stop that program, or take another port: "
-                    f"--set services.{service.name}.ports={_next_port(port.published)}:{port.target}"
-                )
-                raise MachineError(what, "", fix)
-
-
-def _next_port(port: int) -> int:
-    return port + 10000 if port < 50000 else port - 10000
-
-
-def _start(console: Console, workspace: Workspace, engine: Engine, bundle: Bundle, place: Path, plan: Plan) -> None:
-    project = workspace.resolved.project
-    creation = Creation(
-        project=project.name,
-        file=place / bundle.main.path,
-        directory=workspace.directory,
-        env={**workspace.secrets.reveal()},
-        services=tuple(service.name for service in project.services),
-        inherited=dict(bundle.inherited),
-        timeout=workspace.settings.pull_timeout,
-        salt=files.salt_of(place),
-    )
-    context = Context(engine, project.name, place / "logs", workspace.secrets, creation)
-    for event in execute(plan, context):
-        console.event(event)
-
-
-def _gate_spec(project: Project, timeout: float) -> GateSpec:
-    return GateSpec(project.name, tuple(Gated(one.name, one.probe) for one in project.services), timeout)
-
-
-def _wait(console: Console, spec: GateSpec, engine: Engine, workspace: Workspace) -> None:
-    try:
-        for event in wait_until_ready(spec, engine, Clock(time.monotonic, time.sleep), workspace.secrets):
-            console.event(event)
-    except NotReadyError:
-        try:
-            place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
-            _keep_all(engine, workspace, place / "logs")
-        except LcomposeError as error:
-            console.note(f"note: the logs could not be kept: {error.what}")
+        _left(console, stack, rollback=rollback)
+        raise
+    except LcomposeError:
+        if rollback and job.plan.steps:
+            _left(console, stack, rollback=True)
         raise
 
 
-def _keep_all(engine: Engine, workspace: Workspace, directory: Path) -> None:
-    from lcompose import logs
-
-    for container in snapshot(engine, workspace.name).containers:
-        logs.keep(engine, container, directory, workspace.secrets)
-
-
-def _say_ready(console: Console, workspace: Workspace, seconds: float) -> None:
-    addresses = {service.name: address_of(service) for service in workspace.resolved.project.services}
-    if console.as_json:
-        console.value({"ready": True, "seconds": round(seconds, 2), "addresses": addresses})
+def _left(console: Console, stack: Stack, *, rollback: bool) -> None:
+    host.end_running()
+    if rollback:
+        host.limit(None)
+        take_down(console, stack.engine, stack.name, stack.place, volumes=False)
         return
-    console.result(f"{workspace.name} is ready after {seconds:.1f} s.")
+    host.limit(time.monotonic() + TO_LOOK)
+    try:
+        found = snapshot(stack.engine, stack.name).containers
+    except LcomposeError as error:
+        console.note(f"What is left cannot be told: {error.what}")
+        return
+    if found:
+        told = ", ".join(f"{one.name} ({one.state})" for one in found)
+        console.note(f"What is left: {told}. 'lcompose down' takes it down.")
+    else:
+        console.note("Nothing was left behind.")
+
+
+def _attach(console: Console, stack: Stack) -> None:
+    from lcompose.logs import followed
+
+    host.limit(None)
+    console.note("Following the logs; Ctrl-C takes the stack down.")
+    try:
+        for lines in followed(stack.engine, stack.name, directory=stack.place / "logs"):
+            for line in lines:
+                console.log_line(line.service, line.text)
+    except (KeyboardInterrupt, Terminated):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with files.locked(stack.place, stack.name, stack.wait_timeout):
+        take_down(console, stack.engine, stack.name, stack.place, volumes=False)
+
+
+# ---------------------------------------------------------------- saying that it is ready
+
+
+def _say_ready(console: Console, stack: Stack, job: Job) -> None:
+    seconds = time.monotonic() - job.begun
+    addresses = _addresses(stack, job)
+    idle = job.plan == Plan()
+    if console.as_json:
+        value = {"ready": True, "seconds": round(seconds, 2), "addresses": addresses, "nothing_to_do": idle}
+        console.value(value)
+        return
+    if idle:
+        console.result(f"{stack.name} is ready; there was nothing to do ({seconds:.1f} s).")
+    else:
+        console.result(f"{stack.name} is ready after {seconds:.1f} s.")
+    width = max([16, *map(len, addresses)]) + 2
     for name, address in addresses.items():
         if address:
-            console.result(f"  {name:<18}{address}")
-    lcore = addresses.get("lightspeed-stack")
+            console.result(f"  {name:<{width}}{address}")
+    lcore = addresses.get("lightspeed-stack") if stack.project else ""
     if lcore:
         body = '{"query": "What is OpenShift?"}'
         console.result(f"Try: curl {lcore}/v1/query -H 'Content-Type: application/json' -d '{body}'")
+
+
+def _addresses(stack: Stack, job: Job) -> dict[str, str]:
+    """Where each service is called from this machine, or nothing."""
+    if stack.project:
+        return {service.name: address_of(service) for service in stack.project.services}
+    found = {one.name: job.observed.of(one.name) for one in job.spec.services}
+    return {name: _published(containers[0]) if containers else "" for name, containers in found.items()}
+
+
+def _published(one: Container) -> str:
+    return ", ".join(f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}" for _, host, port in one.ports)  # noqa: S104
 
 
 def address_of(service: Service) -> str:
@@ -219,12 +243,3 @@ def address_of(service: Service) -> str:
     port = service.ports[0]
     shown = "127.0.0.1" if port.bind in ("0.0.0.0", "::") else port.bind  # noqa: S104
     return f"{service.probe.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port.published}"
-
-
-def _follow(console: Console, engine: Engine, workspace: Workspace) -> None:
-    from lcompose.logs import followed
-
-    console.note("Following the logs; Ctrl-C takes the stack down.")
-    for line in followed(engine, snapshot(engine, workspace.name).containers, None):
-        console.log_line(line.service, line.text)
-    take_down(console, engine, workspace.name, workspace.env, volumes=False)

@@ -100,6 +100,7 @@ def inference_service(settings: Settings, gpu: Vendor) -> Service:
         # A model is downloaded and loaded before the port opens.
         healthcheck=replace(_healthcheck(Probe(port, "/health")), start_period=1800, start_interval=5),
         probe=Probe(port, "/health"),
+        gauge="vllm:num_requests_running",
         accelerator=AcceleratorRequest(gpu.gpu),
         shm_size=gpu.shm_size,
     )

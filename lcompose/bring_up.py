@@ -1,0 +1,331 @@
+"""From what is wanted to a stack that is ready: pull, plan, execute, gate, and remember what was meant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lcompose import bundle as files
+from lcompose import host, logs, memory
+from lcompose.archive import write as write_archive
+from lcompose.engines import Creation, Engine
+from lcompose.errors import LcomposeError, MachineError, NotReadyError
+from lcompose.execute import Context, execute
+from lcompose.gate import Gate, Passed
+from lcompose.gatespec import refuse_impossible, with_images
+from lcompose.lifecycle import observed_state
+from lcompose.observe import is_remote, snapshot
+from lcompose.plan import Wanted, done_ids, plan_up
+from lcompose.spec.bundle import Bundle
+from lcompose.spec.events import Event, Transition
+from lcompose.spec.run import Container, GateSpec, ImageInfo, Memory, Observed, Plan, Remembered
+from lcompose.spec.secrets import Secrets
+from lcompose.spec.target import EngineFacts
+from lcompose.work import Threads
+
+# Seconds that are left for what is written after a failure: many, or few when the deadline has passed.
+AFTERMATH = 10.0
+LATE_AFTERMATH = 0.25
+
+
+@dataclass
+class Deadline:
+    """One moment for everything; what has a time of its own, such as a pull, moves it."""
+
+    at: float
+
+    def left(self) -> float:
+        """Seconds until then."""
+        return self.at - time.monotonic()
+
+    def restart_clock(self, since: float) -> None:
+        """Does not count what has passed since then."""
+        self.at += time.monotonic() - since
+        host.limit(self.at)
+
+
+@dataclass
+class Job:
+    """One ``up``: what it works with, and what it has found out so far.
+
+    ``file`` is what messages call the source. ``events`` are all that was told.
+    """
+
+    engine: Engine
+    facts: EngineFacts
+    place: Path
+    file: str
+    wanted: Wanted
+    creation: Creation
+    secrets: Secrets
+    deadline: Deadline
+    begun: float
+    pull_timeout: float
+    bundle: Bundle | None = None
+    memory: Memory = field(default_factory=Memory)
+    observed: Observed = field(default_factory=Observed)
+    plan: Plan = field(default_factory=Plan)
+    passed: Passed | None = None
+    shown: dict[str, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def spec(self) -> GateSpec:
+        """What must be ready."""
+        return self.wanted.spec
+
+
+def prepare(job: Job) -> None:
+    """Looks at what there is, and plans.
+
+    Raises: ConfigError for what can never work; MachineError for an image that cannot be had here.
+    """
+    job.memory = memory.load(job.place)
+    images = _images(job)
+    _refuse_unpullable(job.spec, images)
+    job.observed = snapshot(job.engine, job.spec.project)
+    job.wanted = replace(job.wanted, spec=with_images(job.spec, images), images=images)
+    refuse_impossible(job.spec, job.file, images)
+    job.plan = plan_up(job.wanted, job.observed, job.memory)
+    job.shown = {one.service: observed_state(one, ready=True) for one in job.observed.containers}
+
+
+def _images(job: Job) -> dict[str, ImageInfo]:
+    return job.engine.images([service.image for service in job.spec.services if service.image])
+
+
+def _refuse_unpullable(spec: GateSpec, images: Mapping[str, ImageInfo]) -> None:
+    for service in spec.services:
+        ours = service.pull_policy == "never" or service.image.startswith("localhost/")
+        if service.image and service.image not in images and not service.built and ours and service.replicas:
+            what = f"the image {service.image} of {service.name} is not here, and is not pulled"
+            fix = f"Build or load it, or name another: --image {service.name}=IMAGE"
+            raise MachineError(what, "", fix)
+
+
+def refuse_taken_ports(job: Job) -> None:
+    """Stops before anything is made whose port another program has.
+
+    Raises: MachineError.
+    """
+    starting = {step.target for step in job.plan.steps if step.verb == "start"}
+    for service in job.spec.services if not is_remote(job.engine) else ():
+        held = {port[2] for one in job.observed.containers if one.state == "running" for port in one.ports}
+        for bind, port, protocol in service.ports if service.name in starting else ():
+            if protocol == "tcp" and port not in held and not host.port_is_free(bind, port):
+                what = f"port {port} on {bind}, for {service.name}, is taken by another program"
+                raise MachineError(what, "", _other_port(service.name, port, ours=job.bundle is not None))
+
+
+def _other_port(service: str, port: int, *, ours: bool) -> str:
+    other = port + 10000 if port < 50000 else port - 10000
+    if ours:
+        return f"Stop that program, or take another port: --set services.{service}.ports={other}:{port}"
+    return f"Stop that program, or publish another port for {service}."
+
+
+def bring_up(job: Job) -> Iterator[Event]:
+    """Does what is planned, and waits until all is ready; the history is written as it happens.
+
+    Raises: NotReadyError, EngineError, MachineError, ConfigError.
+    """
+    try:
+        for event in _steps(job):
+            _remember_event(job, event)
+            yield event
+    except NotReadyError as error:
+        raise replace(error, details=(*error.details, *_aftermath(job, error))) from None
+
+
+def _steps(job: Job) -> Iterator[Event]:
+    yield from _pulled(job)
+    rest = Plan(tuple(stage for stage in job.plan.stages if stage[0].verb != "pull"))
+    if any(step.verb != "start" for step in rest.steps):
+        if job.bundle:
+            files.replace_private_bundle(job.bundle, job.place)
+        yield from execute(rest, _context(job), job.deadline.left)
+        job.observed = snapshot(job.engine, job.spec.project)
+        _remember_made(job)
+    yield from _gated(job)
+    _remember_done(job)
+
+
+def _pulled(job: Job) -> Iterator[Event]:
+    """Fetches what is missing, in a time of its own; only then is it known what can never work."""
+    stages = tuple(stage for stage in job.plan.stages if stage[0].verb == "pull")
+    if stages:
+        since = time.monotonic()
+        host.limit(None)
+        yield from execute(Plan(stages), _context(job))
+        job.deadline.restart_clock(since)
+        images = _images(job)
+        job.wanted = replace(job.wanted, spec=with_images(job.spec, images), images=images)
+        refuse_impossible(job.spec, job.file, images)
+        # What runs of an image that has just come may be of an older one.
+        job.plan = Plan((*stages, *plan_up(job.wanted, job.observed, job.memory).stages))
+
+
+def _context(job: Job) -> Context:
+    users: dict[str, tuple[str, ...]] = {}
+    for service in job.spec.services:
+        users[service.image] = (*users.get(service.image, ()), service.name)
+    return Context(
+        job.engine,
+        job.spec.project,
+        job.place / "logs",
+        job.secrets,
+        job.observed,
+        _creation(job),
+        users,
+        job.pull_timeout,
+        job.begun,
+    )
+
+
+def _creation(job: Job) -> Creation:
+    """Building and fetching inside the creation have the time that pulls have."""
+    here = job.wanted.images
+    slow = any(one.pull_policy == "always" or (one.built and one.image not in here) for one in job.spec.services)
+    return replace(job.creation, timeout=job.pull_timeout if slow else max(1.0, job.deadline.left()))
+
+
+def _gated(job: Job) -> Iterator[Event]:
+    gate = Gate(
+        job.spec,
+        job.engine,
+        Threads(),
+        job.secrets,
+        deadline=job.deadline.at,
+        done=done_ids(job.spec, job.observed, job.memory),
+        begun=job.begun,
+        observed=job.observed,
+        aside=lambda observed: logs.collect_all(job.engine, _begun(observed), job.place / "logs", job.secrets),
+    )
+    try:
+        yield from gate.run()
+        job.passed = gate.passed
+    finally:
+        job.observed = gate.watch.observed
+        # Whoever still follows events or asks is of no use any more.
+        host.end_running(host.SHORT_GRACE)
+
+
+def _begun(observed: Observed) -> list[Container]:
+    return [one for one in observed.containers if one.started]
+
+
+# ---------------------------------------------------------------- remembering
+
+
+def _remember_event(job: Job, event: Event) -> None:
+    job.events.append(event)
+    if event.kind == "state":
+        before = job.shown.get(event.subject, "offline")
+        job.shown[event.subject] = event.text
+        memory.record(job.place, [Transition(time.time(), event.subject, before, event.text, event.cause)])
+
+
+def _remember_made(job: Job) -> None:
+    """What is there now is what was meant, whether it gets ready or not."""
+    found = {}
+    for service in job.spec.services:
+        made = job.observed.of(service.name)
+        known = job.memory.of(service.name)
+        found[service.name] = Remembered(
+            digest=job.wanted.digests.get(service.name, ""),
+            containers=tuple(one.id for one in made),
+            done=tuple(one for one in known.done if one in {container.id for container in made}),
+            gated=service,
+        )
+    job.memory = Memory(found)
+    memory.save(job.place, job.memory, job.secrets.redact)
+
+
+def _remember_done(job: Job) -> None:
+    """Which one-shots did their job, so that the next ``up`` leaves them alone; and what drift is told by.
+
+    Only now: Podman adds variables to a container when it starts.
+    """
+    assert job.passed is not None
+    found = {}
+    for service in job.spec.services:
+        made = job.passed.observed.of(service.name)
+        done = tuple(one.id for one in made if one.id in job.passed.done)
+        known = job.memory.of(service.name)
+        parts = known.parts or (made[0].parts if made else ())
+        found[service.name] = replace(known, done=done, parts=parts)
+    if found != dict(job.memory.services):
+        job.memory = Memory(found)
+        memory.save(job.place, job.memory, job.secrets.redact)
+
+
+# ---------------------------------------------------------------- after a failure
+
+
+def _aftermath(job: Job, error: NotReadyError) -> list[str]:
+    """Keeps the logs and writes the archive for a bug report, as far as there is time; says where it is."""
+    from threading import Thread
+
+    told: list[str] = []
+    late = job.deadline.left() <= 0
+    thread = Thread(target=lambda: told.extend(_kept(job, error, late=late)), daemon=True)
+    thread.start()
+    thread.join(LATE_AFTERMATH if late else AFTERMATH)
+    if not told:
+        host.end_running(host.SHORT_GRACE)
+    return told
+
+
+def _kept(job: Job, error: NotReadyError, *, late: bool) -> list[str]:
+    # Where the deadline has passed, this was done shortly before.
+    problems = [] if late else logs.collect_all(job.engine, _begun(job.observed), job.place / "logs", job.secrets)
+    documents = job.bundle.documents if job.bundle else ()
+    written = {document.path: document.text for document in documents}
+    if job.creation.reading:
+        from lcompose.emit import yaml_text
+
+        written["compose.yaml"] = yaml_text(dict(job.creation.reading))
+    try:
+        path = write_archive(
+            job.place,
+            report="\n".join([*error.details, error.what]),
+            states=[_state(one) for one in job.observed.containers],
+            files=written,
+            versions=_versions(job.facts),
+            secrets=job.secrets,
+        )
+    except LcomposeError as problem:
+        return [*problems, f"no archive for a bug report: {problem.what}"]
+    return [*problems, f"everything for a bug report, without secrets: {path}"]
+
+
+def _state(one: Container) -> dict[str, object]:
+    return {
+        "service": one.service,
+        "container": one.name,
+        "state": one.state,
+        "exit_code": one.exit_code,
+        "restarts": one.restarts,
+        "oom_killed": one.oom_killed,
+        "health": one.health,
+        "health_output": one.health_output,
+        "error": one.error,
+        "image": one.image,
+        "image_id": one.image_id,
+    }
+
+
+def _versions(facts: EngineFacts) -> dict[str, str]:
+    from platform import platform, python_version
+
+    from lcompose import __version__
+
+    return {
+        "lcompose": __version__,
+        "engine": f"{facts.name} {'.'.join(map(str, facts.version))}",
+        "compose": ".".join(map(str, facts.compose_version)),
+        "python": python_version(),
+        "platform": platform(),
+    }

@@ -1,0 +1,262 @@
+"""What a command works on: the stack that is rendered here, or somebody's compose file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lcompose import bundle as files
+from lcompose import digests, host
+from lcompose.engines import ComposeFile, Creation, Engine
+from lcompose.engines.select import choose
+from lcompose.errors import Finding, MachineError, UsageError
+from lcompose.gatespec import spec_of_project, spec_of_reading
+from lcompose.observe import is_remote
+from lcompose.plan import Wanted
+from lcompose.spec.bundle import Bundle
+from lcompose.spec.project import Change, FileMount, Project
+from lcompose.spec.run import GateSpec
+from lcompose.spec.secrets import Secrets
+from lcompose.spec.target import EngineFacts, TargetFacts
+from lcompose.targets import translate
+from lcompose.workspace import (
+    Options,
+    Workspace,
+    directory_of,
+    dotenv,
+    open_workspace,
+    project_name,
+    refuse_local,
+    wanted_engine,
+)
+
+WAIT_TIMEOUT = 300
+PULL_TIMEOUT = 1800
+# A project's name in somebody else's file, as Compose allows it; it becomes part of a path.
+FOREIGN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+TOP_NAME = re.compile(rb"^name:[ \t]*(?P<name>[^\s#]+)[ \t]*(?:#.*)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Everything that ``up`` needs, read and decided; nothing has been changed by then.
+
+    ``file`` is what messages call it; ``bundle`` is written to ``place`` first; ``sweep`` says that
+    containers that are no part of it are removed.
+    """
+
+    name: str
+    engine: Engine
+    facts: EngineFacts
+    place: Path
+    spec: GateSpec
+    compose: ComposeFile
+    secrets: Secrets
+    env: Mapping[str, str]
+    wait_timeout: float
+    pull_timeout: float
+    file: str
+    digests: Callable[[str], dict[str, str]]
+    project: Project | None = None
+    bundle: Bundle | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Finding, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    def creation(self, salt: str, timeout: float) -> Creation:
+        """What the engine needs to create it."""
+        bundle = self.bundle
+        return Creation(
+            compose=self.compose,
+            services=tuple(service.name for service in self.spec.services),
+            inherited=dict(bundle.inherited) if bundle else {},
+            timeout=timeout,
+            salt=salt,
+            ours=bundle is not None,
+            reading=self.reading,
+            state=self.place,
+        )
+
+    def wanted(self, salt: str) -> Wanted:
+        """What a plan is made of, without the images."""
+        return Wanted(self.spec, self.digests(salt), sweep=self.bundle is not None)
+
+
+# ---------------------------------------------------------------- the rendered stack
+
+
+def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
+    """The stack of the configuration in the person's folder, for the engine that is here.
+
+    Raises: as open_workspace and choose do; UsageError, MachineError.
+    """
+    workspace = open_workspace(options, env, variables=True)
+    refuse_local(workspace.settings)
+    engine, facts = choose(workspace.settings.engine, workspace.env)
+    bundle, place = _bundle(workspace, engine, facts)
+    project = workspace.resolved.project
+    revealed = workspace.secrets.reveal()
+    return Stack(
+        name=project.name,
+        engine=engine,
+        facts=facts,
+        place=place,
+        spec=spec_of_project(project, workspace.settings.wait_timeout),
+        compose=ComposeFile(project.name, (place / bundle.main.path,), workspace.directory, revealed),
+        secrets=workspace.secrets,
+        env=workspace.env,
+        wait_timeout=workspace.settings.wait_timeout,
+        pull_timeout=workspace.settings.pull_timeout,
+        file=str(workspace.directory),
+        digests=lambda salt: digests.of_bundle(bundle, revealed, salt),
+        project=project,
+        bundle=bundle,
+        warnings=workspace.warnings,
+        changes=project.changes,
+    )
+
+
+def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[Bundle, Path]:
+    """The documents for this machine, and the folder of ours that they lie in."""
+    project = workspace.resolved.project
+    if is_remote(engine):
+        _refuse_mounts(project, engine.endpoint())
+    place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
+    target = TargetFacts(
+        facts.name,
+        "inline" if facts.name == "docker" else "run",
+        facts.version,
+        facts.compose_version,
+    )
+    # Docker's file is the one that "render" prints, read from the person's folder: so their own
+    # "docker compose up" finds the same hashes and recreates nothing.
+    directory = workspace.directory if target.form == "inline" else place
+    return translate(project, target, workspace.place(directory)), place
+
+
+def _refuse_mounts(project: Project, endpoint: str) -> None:
+    mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
+    if mounted:
+        what = "the engine is on another machine, where these files are not: " + ", ".join(mounted)
+        raise MachineError(what, endpoint, "Use an engine on this machine, or put the files into the image.")
+
+
+# ---------------------------------------------------------------- somebody's compose file
+
+
+def open_file(options: Options, env: Mapping[str, str], named: Sequence[str], profiles: Sequence[str]) -> Stack:
+    """A compose file, as the engine's own compose reads it.
+
+    Raises: UsageError, ConfigError, MachineError.
+    """
+    compose = compose_file(options, env, named, profiles)
+    engine, facts = choose(wanted_engine(options, env), env)
+    reading = engine.read(compose)
+    shown = ", ".join(named)
+    return Stack(
+        name=compose.project,
+        engine=engine,
+        facts=facts,
+        place=files.project_path(env, engine.endpoint(), compose.project),
+        spec=spec_of_reading(compose.project, reading, shown, WAIT_TIMEOUT),
+        compose=compose,
+        secrets=Secrets({**_values(reading), **compose.env}),
+        env=env,
+        wait_timeout=WAIT_TIMEOUT,
+        pull_timeout=PULL_TIMEOUT,
+        file=shown,
+        digests=lambda salt: digests.of_reading(reading, salt),
+        reading=reading,
+    )
+
+
+def compose_file(
+    options: Options, env: Mapping[str, str], named: Sequence[str], profiles: Sequence[str]
+) -> ComposeFile:
+    """The files, where their paths start from, and the variables that they are read with.
+
+    Raises: UsageError.
+    """
+    paths = tuple(_existing(host.file_named(directory_of(options), one)) for one in named)
+    directory = paths[0].parent
+    variables = {**dotenv(directory, env), **env}
+    asked = tuple(profiles) or tuple(one for one in variables.get("COMPOSE_PROFILES", "").split(",") if one)
+    name = _file_project(options, variables, paths, directory)
+    return ComposeFile(name, paths, directory, variables, asked)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError("the compose file is not there", str(path), "Name an existing file with -f.")
+    return path.absolute()
+
+
+def project_of(options: Options, env: Mapping[str, str], file: str, profiles: Sequence[str] = ()) -> str:
+    """The project that a compose file belongs to; the file's variables need not be set.
+
+    Raises: UsageError.
+    """
+    return compose_file(options, env, [file], profiles).project
+
+
+def _file_project(options: Options, env: Mapping[str, str], paths: Sequence[Path], directory: Path) -> str:
+    asked = options.project_name or env.get("LCOMPOSE_PROJECT_NAME") or env.get("COMPOSE_PROJECT_NAME")
+    name = asked or _said_name(paths) or _from_folder(directory.name)
+    if not FOREIGN_NAME.fullmatch(name):
+        fix = "Give it one with -p: a-z, 0-9, _ and -, starting with a letter or digit."
+        raise UsageError(f"{name[:40]!r} is not a name for a project", str(paths[0]), fix)
+    return name
+
+
+def _said_name(paths: Sequence[Path]) -> str:
+    """What a file calls itself; the last one wins. Read without the rest: that may need variables."""
+    names = [match["name"].decode(errors="replace") for path in paths for match in TOP_NAME.finditer(path.read_bytes())]
+    return names[-1].strip("\"'") if names else ""
+
+
+def _from_folder(name: str) -> str:
+    """A folder's name as Compose makes a project's of it."""
+    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-") or "default"
+
+
+def _values(reading: Mapping[str, Any]) -> dict[str, str]:
+    """The variables of all services: those that are secret must not show in what they print."""
+    found: dict[str, str] = {}
+    for service in (reading.get("services") or {}).values():
+        given = (service or {}).get("environment") or {}
+        pairs = given.items() if isinstance(given, Mapping) else [str(one).partition("=")[::2] for one in given]
+        found |= {str(name): str(value) for name, value in pairs if value is not None}
+    return found
+
+
+# ---------------------------------------------------------------- whatever runs
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A project that is there, or was: found by its name alone."""
+
+    name: str
+    engine: Engine
+    place: Path
+
+
+def find_running(options: Options, env: Mapping[str, str], file: str = "", profiles: Sequence[str] = ()) -> Running:
+    """The project that is meant, on the engine that has it.
+
+    Raises: UsageError, MachineError.
+    """
+    from lcompose.engines.select import holding
+
+    name = project_of(options, env, file, profiles) if file else project_name(options, env)
+    engine = holding(name, wanted_engine(options, env), env)
+    return Running(name, engine, files.project_path(env, engine.endpoint(), name))
+
+
+def with_timeout(stack: Stack, asked: float | None) -> Stack:
+    """The same, with the time to become ready that was asked for."""
+    timeout = asked or stack.wait_timeout
+    return replace(stack, wait_timeout=timeout, spec=replace(stack.spec, timeout=timeout))

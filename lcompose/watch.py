@@ -1,0 +1,230 @@
+"""What is known of a project while somebody waits: looked at when something happens, asked adaptively."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from lcompose.engines import Engine
+from lcompose.errors import LcomposeError
+from lcompose.observe import PATIENCE, ask, run_check, snapshot
+from lcompose.readiness import Checked
+from lcompose.spec.run import Answer, Container, Gated, GateSpec, Observed
+from lcompose.work import Result, Work
+
+# Asking over the network is cheap, so it begins often and slows down; with many services to ask,
+# the pauses grow with their number, so that a client that waits for 100 stays below a tenth of a core.
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 0.2
+SLOWER = 1.25
+PAUSE_PER_SERVICE = 0.02
+# A check inside costs an engine 100 ms of a core.
+FIRST_CHECK = 0.1
+CHECK_PAUSE = 0.3
+CHECK_SLOWER = 1.6
+MOST_CHECKS = 4
+MOST_QUESTIONS = 32
+# Engines tell when something happens; this is for what they do not tell, and when they cannot.
+LOOK_EVERY = 5.0
+LOOK_BLINDLY_EVERY = 0.5
+# A snapshot may not take all of the machine while a hundred containers start.
+LOOK_PAUSE = 0.03
+FOLLOW_AGAIN = 1.0
+NEVER = float("inf")
+# Little is left to say when less than this much of the interval has passed since the last failure.
+ALMOST = 0.9
+
+SNAPSHOT, EVENTS, PROBE, CHECK = ("look",), ("events",), "probe", "check"
+
+
+@dataclass
+class _Asked:
+    """When one container is asked next, and what came of it. ``run`` is when it was started."""
+
+    run: float
+    due: float
+    pause: float
+    busy: bool = False
+    counted: float = 0.0
+
+
+@dataclass
+class Watch:
+    """Keeps a snapshot, the answers to probes and the results of health checks, all without waiting."""
+
+    spec: GateSpec
+    engine: Engine
+    work: Work
+    observed: Observed = field(default_factory=Observed)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    checked: dict[str, Checked] = field(default_factory=dict)
+    trouble: str = ""
+    # How many snapshots have been taken; 0 says that nothing is known yet.
+    looks: int = 0
+    _looking: bool = False
+    _dirty: bool = True
+    _look_due: float = 0.0
+    _blind: bool = True
+    _follow_due: float = 0.0
+    _asked: dict[tuple[str, str], _Asked] = field(default_factory=dict)
+
+    def know(self, observed: Observed) -> None:
+        """Takes a snapshot that somebody else has just made; it is looked again soon, since this one has an age."""
+        self.observed, self.looks, self._dirty = observed, 1, False
+        self._look_due = self.work.now() + LOOK_BLINDLY_EVERY
+
+    def changed(self) -> None:
+        """Says that something was done which a look will show."""
+        self._dirty = True
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has happened since the last look."""
+        return not self._dirty and not self._looking
+
+    def take(self, result: Result) -> None:
+        """Takes in what came of a call."""
+        kind, container = result.key[0], result.key[-1]
+        if result.key == SNAPSHOT:
+            self._looked(result)
+        elif result.key == EVENTS:
+            self._happened(result)
+        elif kind == PROBE:
+            self._answered(container, result)
+        elif kind == CHECK:
+            self._ran(container, result)
+
+    def tick(self, asking: Collection[str]) -> float:
+        """Begins what is due for the services ``asking``; returns when something is due next."""
+        now = self.work.now()
+        self._follow(now)
+        self._look(now)
+        dues = [self._ask(service, one, now) for service in self._of(asking) for one in self._running(service)]
+        return min([self._look_due if not self._looking else NEVER, *dues])
+
+    # ------------------------------------------------------------ looking
+
+    def _follow(self, now: float) -> None:
+        if now >= self._follow_due:
+            self._follow_due = NEVER
+            self._blind = False
+            self.work.follow(EVENTS, lambda: self.engine.events(self.spec.project))
+
+    def _happened(self, result: Result) -> None:
+        self._dirty = True
+        if result.value is None:
+            # It ended: the engine went away, or cannot tell.
+            self._blind = True
+            self._follow_due = self.work.now() + FOLLOW_AGAIN
+
+    def _look(self, now: float) -> None:
+        if self._looking:
+            return
+        if self._dirty:
+            self._look_due = min(self._look_due, now + LOOK_PAUSE if self.looks else now)
+        if now >= self._look_due:
+            self._looking, self._dirty = True, False
+            self.work.submit(SNAPSHOT, lambda: snapshot(self.engine, self.spec.project))
+
+    def _looked(self, result: Result) -> None:
+        self._looking = False
+        self._look_due = self.work.now() + (LOOK_BLINDLY_EVERY if self._blind else LOOK_EVERY)
+        if isinstance(result.error, LcomposeError):
+            self.trouble = result.error.what
+            self._blind = True
+            self._look_due = self.work.now() + LOOK_BLINDLY_EVERY
+        elif result.error:
+            raise result.error
+        else:
+            self.trouble = ""
+            self.looks += 1
+            self.observed = result.value
+            self._forget_old_runs()
+
+    def _forget_old_runs(self) -> None:
+        """An answer holds for one run of a container: after a restart it is asked again."""
+        runs = {one.id: one.started for one in self.observed.containers if one.state == "running"}
+        for key, asked in list(self._asked.items()):
+            if runs.get(key[1]) != asked.run:
+                del self._asked[key]
+                self.answers.pop(key[1], None)
+                self.checked.pop(key[1], None)
+
+    # ------------------------------------------------------------ asking
+
+    def _of(self, names: Collection[str]) -> list[Gated]:
+        return [service for service in self.spec.services if service.name in names]
+
+    def _running(self, service: Gated) -> list[Container]:
+        return [one for one in self.observed.of(service.name) if one.state == "running"]
+
+    def _ask(self, service: Gated, one: Container, now: float) -> float:
+        """Asks one container if it is due, and says when it is due next."""
+        if service.probe:
+            kind, first, most = PROBE, 0.0, MOST_QUESTIONS
+        elif service.check and service.check.command and one.health not in ("healthy", "unhealthy"):
+            kind, first, most = CHECK, FIRST_CHECK, MOST_CHECKS
+        else:
+            return NEVER
+        asked = self._asked.setdefault(
+            (kind, one.id), _Asked(one.started, now + first, FIRST_PAUSE if kind == PROBE else CHECK_PAUSE)
+        )
+        if asked.busy or self._is_fine(kind, one.id):
+            return NEVER
+        if now < asked.due or sum(other.busy for key, other in self._asked.items() if key[0] == kind) >= most:
+            return max(asked.due, now + FIRST_PAUSE)
+        asked.busy = True
+        self._begin(kind, service, one)
+        return NEVER
+
+    def _is_fine(self, kind: str, container: str) -> bool:
+        if kind == PROBE:
+            return (answer := self.answers.get(container)) is not None and answer.ok
+        return (checked := self.checked.get(container)) is not None and checked.last.ok
+
+    def _begin(self, kind: str, service: Gated, one: Container) -> None:
+        probe, check = service.probe, service.check
+        if kind == PROBE and probe:
+            self.work.submit((PROBE, one.id), lambda: ask(self.engine, probe, one, PATIENCE))
+        elif check:
+            self.work.submit((CHECK, service.name, one.id), lambda: run_check(self.engine, check, one))
+
+    def _answered(self, container: str, result: Result) -> None:
+        if asked := self._asked.get((PROBE, container)):
+            longest = max(LONGEST_PAUSE, PAUSE_PER_SERVICE * len(self.spec.services))
+            self._again(asked, asked.pause, min(asked.pause * SLOWER, longest))
+            self.answers[container] = _answer(result)
+
+    def _ran(self, container: str, result: Result) -> None:
+        asked = self._asked.get((CHECK, container))
+        check = self.spec.service(result.key[1]).check
+        if not asked or not check:
+            return
+        answer = _answer(result)
+        before = self.checked.get(container, Checked(answer))
+        failures = 0 if answer.ok else before.failures
+        if not answer.ok and self._counts(asked, check.interval, check.start_period):
+            asked.counted = self.work.wall()
+            failures += 1
+        self.checked[container] = Checked(answer, failures)
+        self._again(asked, min(asked.pause, check.interval), asked.pause * CHECK_SLOWER)
+
+    def _counts(self, asked: _Asked, interval: float, start_period: float) -> bool:
+        """Whether a failure is one that an engine would count: it asks once an interval."""
+        now = self.work.wall()
+        since = now - max(asked.run, asked.counted)
+        return now - asked.run >= start_period and since >= interval * ALMOST
+
+    def _again(self, asked: _Asked, pause: float, next_pause: float) -> None:
+        asked.busy = False
+        asked.due = self.work.now() + pause
+        asked.pause = next_pause
+
+
+def _answer(result: Result) -> Answer:
+    if isinstance(result.error, LcomposeError):
+        return Answer(ok=False, detail=result.error.what)
+    if result.error:
+        raise result.error
+    answer: Answer = result.value
+    return answer
