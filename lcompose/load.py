@@ -20,6 +20,8 @@ MAX_DEPTH = 64
 # PyYAML reads 1:1:1:… as a number to base 60, in quadratic time.
 MAX_NUMBER = 100
 
+TOO_DEEP_TO_READ = "exceeded maximum nesting depth"
+
 # What YAML does not allow, and what no variable, path or container takes.
 NOT_YAML = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NOT_PASSED_ON = re.compile(r"[\0\ud800-\udfff]")
@@ -206,6 +208,9 @@ def _syntax_finding(error: yaml.MarkedYAMLError, places: _Places) -> Finding:
     mark = error.problem_mark or error.context_mark
     where = places.at(mark.index) if mark else Position(places.name)
     what = error.problem or error.context or "broken"
+    # libyaml since 0.2.6 reads ahead and counts brackets itself, before the first of them is an event.
+    if what == TOO_DEEP_TO_READ:
+        return _too_deep(where)
     if mark and "\t" in places.indentation(where):
         return Finding(where, "", "a tab is used for indentation", "YAML indents with spaces only.")
     fix = "Check the indentation, quotes and colons on this line and the one before it."
