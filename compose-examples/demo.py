@@ -226,7 +226,8 @@ def show_stack(engine: str, images: Mapping[str, str]) -> None:
     """
     ports = Ports(free_port(8080), free_port(8321))
     chosen = [f"{name}={images[name]}" for name in ("llama-stack", "lightspeed-stack")]
-    options = [part for image in chosen for part in ("--image", image)]
+    # Unlike upstream's, these images have their bytecode.
+    options = [*(part for image in chosen for part in ("--image", image)), "--set", "bytecode_cache=false"]
     start_model(engine, images["mock-llm"])
     say("\n$ export " + shlex.join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
     lcompose("up", "-C", EXAMPLE, "-p", PROJECT, "--engine", engine, *options, *ports.options())

@@ -252,12 +252,14 @@ def _services(
     gpu: vendors.Vendor | None,
 ) -> tuple[Service, ...]:
     settings = request.settings.services
+    cached = request.settings.bytecode_cache
+    ordered = request.settings.boot == "ordered"
     found = []
     if gpu:
         found.append(inference_service(request.settings, gpu))
     if server:
-        found.append(server_service(config, images, server.document, server.mounts, gpu=gpu is not None))
-    found.append(lcore_service(config, images, lcore.document, lcore.mounts))
+        found.append(server_service(config, images, server.document, server.mounts, gpu=gpu is not None, cached=cached))
+    found.append(lcore_service(config, images, lcore.document, lcore.mounts, cached=cached, ordered=ordered))
     return tuple(
         _with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found
     )

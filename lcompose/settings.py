@@ -115,6 +115,8 @@ SETTINGS: Record = {
     "wait_timeout": Key(positive(), doc="Seconds that the stack has to become ready."),
     "pull_timeout": Key(positive(), doc="Seconds that pulling images may take."),
     "pinned_images": Key(flag(), doc="Whether to warn of images that are not pinned by digest."),
+    "bytecode_cache": Key(flag(), doc="Whether Python's bytecode is kept on a volume; not for images that have it."),
+    "boot": Key(choice("parallel", "ordered"), doc="`ordered` starts LCORE only when Llama Stack is healthy."),
     "services": Key(record(SERVICES), doc="Settings of one service each."),
 }
 
@@ -137,6 +139,8 @@ DEFAULTS: dict[str, Any] = {
     "wait_timeout": 300,
     "pull_timeout": 1800,
     "pinned_images": False,
+    "bytecode_cache": True,
+    "boot": "parallel",
 }
 
 
@@ -174,6 +178,8 @@ class Settings:
     wait_timeout: int
     pull_timeout: int
     pinned_images: bool
+    bytecode_cache: bool
+    boot: str
     services: Mapping[str, ServiceSettings]
     origin: Mapping[str, str]
 
@@ -254,6 +260,8 @@ def resolve_settings(layers: Sequence[Layer]) -> Settings:
         wait_timeout=tree["wait_timeout"],
         pull_timeout=tree["pull_timeout"],
         pinned_images=tree["pinned_images"],
+        bytecode_cache=tree["bytecode_cache"],
+        boot=tree["boot"],
         services={name: _service(name, services.get(name) or {}) for name in SERVICES},
         origin=merged.origin,
     )

@@ -127,12 +127,13 @@ def images(engine: str, built: Callable[[str], dict[str, str]]) -> list[str]:
 
 
 def image_options(references: Mapping[str, str]) -> list[str]:
-    """``--image`` for both services."""
-    return [
+    """``--image`` for both services; unlike upstream's, these images have their bytecode."""
+    images = [
         part
         for service in ("llama-stack", "lightspeed-stack")
         for part in ("--image", f"{service}={references[service]}")
     ]
+    return [*images, "--set", "bytecode_cache=false"]
 
 
 def lcompose_child(*args: str, cwd: Path, state: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:

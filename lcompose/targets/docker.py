@@ -72,12 +72,13 @@ def _service(
     if inline and not copied:
         service, more = _self_writing(service, texts)
         environment |= more
+    condition = "service_healthy" if service.ordered else "service_started"
     optional = {
         "logging": _logging(service),
         "environment": environment,
         "healthcheck": _healthcheck(service, facts),
         # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
-        "depends_on": {name: {"condition": "service_started"} for name in service.after},
+        "depends_on": {name: {"condition": condition} for name in service.after},
         "configs": _used_configs(service) if copied else [],
         "volumes": words.mounts(service, place, project, documents=not inline),
     }

@@ -111,9 +111,9 @@ def test_docker_compose_reads_the_golden_as_it_is_meant(case: Case, docker: str)
 @pytest.mark.podman
 @pytest.mark.parametrize("case", [case for case in CASES if case.target == "podman"], ids=lambda case: case.name)
 def test_podman_compose_reads_the_golden(case: Case, podman: str) -> None:
-    from lcompose.engines.podman import compose_program
+    from lcompose.engines.podman_provider import provider
 
-    program = compose_program(os.environ)
+    program = provider(os.environ).program
     assert program
     path = golden_path(case, "compose.yaml")
     variables = dict.fromkeys(required_variables(path), "value")

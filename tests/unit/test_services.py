@@ -61,6 +61,34 @@ def test_lightspeed_core_reads_its_document_and_is_asked_whether_it_is_healthy()
     )
 
 
+def test_lightspeed_core_is_started_side_by_side_with_llama_stack_unless_an_order_is_wanted() -> None:
+    assert not lcore().ordered
+    assert lcore_service(config(), images(), {}, (), ordered=True).ordered
+    remote = config(LIGHTSPEED.replace("localhost", "elsewhere.example.com"))
+    assert not lcore_service(remote, images(), {}, (), ordered=True).ordered
+
+
+def test_both_keep_their_bytecode_on_their_volume_and_llama_stack_writes_it_itself() -> None:
+    core = lcore_service(config(), images(), {}, (), cached=True)
+    stack = server_service(config(), images(OWN_IMAGE), {}, (), gpu=False, cached=True)
+    root = server_service(config(), images(), {}, (), gpu=False, cached=True)
+    below = [dict(one.environment).get("PYTHONPYCACHEPREFIX", "") for one in (core, stack, root)]
+    assert [str(one).rpartition("/")[0] for one in below] == [
+        "/opt/app-root/src/.llama/storage/bytecode",
+        "/opt/app-root/src/.llama/storage/bytecode",
+        "/root/.ogx/bytecode",
+    ]
+    assert "PYTHONDONTWRITEBYTECODE" not in dict(core.environment)
+    assert dict(stack.environment)["PYTHONDONTWRITEBYTECODE"] == ""
+    assert core.beside[:2] == ("python3", "-c") and core.beside[-1] == "/app-root"
+    assert stack.beside == ()
+
+
+def test_without_a_cache_nothing_is_said_of_bytecode() -> None:
+    assert lcore().beside == ()
+    assert not any(name.startswith("PYTHON") for one in (lcore(), server()) for name, _ in one.environment)
+
+
 @pytest.mark.parametrize(
     ("port", "expected"), [("8090", 8090), ("'8090'", 8090), ("'${env.PORT:=8090}'", 8090), ("'${env.PORT}'", 8080)]
 )
@@ -161,6 +189,7 @@ def test_the_inference_service_serves_the_model_on_the_vendors_gpus() -> None:
         ports=(Port("127.0.0.1", 8000, 8000),),
         healthcheck=service.healthcheck,
         probe=Probe(8000, "/health"),
+        gauge="vllm:num_requests_running",
         accelerator=AcceleratorRequest("cuda"),
         shm_size="8gb",
     )

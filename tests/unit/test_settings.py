@@ -277,11 +277,14 @@ def test_without_any_layer_the_defaults_hold() -> None:
         wait_timeout=300,
         pull_timeout=1800,
         pinned_images=False,
+        bytecode_cache=True,
+        boot="parallel",
         services={"lightspeed-stack": plain, "llama-stack": plain, "inference": plain},
         origin=dict.fromkeys(
             [
                 "runtime", "engine", "profiles", "gpu", "model",
                 "lightspeed_version", "ogx_version", "wait_timeout", "pull_timeout", "pinned_images",
+                "bytecode_cache", "boot",
             ],
             "default",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -79,6 +80,14 @@ def test_one_file_has_the_document_inside() -> None:
         },
         "configs": {"a": {"content": text.replace("$", "$$")}},
     }
+
+
+@pytest.mark.parametrize("facts", [INLINE, FOLDER])
+def test_a_bundle_tells_how_each_service_is_written_down_and_what_it_reads(facts: TargetFacts) -> None:
+    bundle = translate(project(SERVICE, replace(SERVICE, name="other", mounts=())), facts, PLACE)
+    services = yaml.safe_load(bundle.main.text)["services"]
+    assert {name: json.loads(text) for name, text in bundle.services} == services
+    assert dict(bundle.digests) == {name: one["labels"]["lcompose.config-digest"] for name, one in services.items()}
 
 
 def test_a_folder_has_the_document_beside() -> None:
@@ -192,6 +201,12 @@ def test_a_service_starts_beside_what_it_comes_after_and_stops_before_it() -> No
     service = web(after=("db",))
     assert service["depends_on"] == {"db": {"condition": "service_started"}}
     assert service["labels"]["lcompose.after"] == "db"
+
+
+def test_a_service_that_is_ordered_is_started_when_the_others_are_healthy() -> None:
+    db = Service("db", "db:1", healthcheck=Healthcheck(("CMD", "true")))
+    found = compose(project(db, replace(SERVICE, after=("db",), ordered=True)))
+    assert found["services"]["web"]["depends_on"] == {"db": {"condition": "service_healthy"}}
 
 
 def test_logs_are_rotated_as_they_are_asked_to_be() -> None:
