@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-pyproject
-# More arguments for pytest: make test ARGS='-k render'
+# More arguments for pytest, or what to measure: make test ARGS='-k render', make bench ARGS='chain logs'
 ARGS ?=
 # The engine of the demo, where the first that answers is not the one: make demo ENGINE=podman
 ENGINE ?=
@@ -27,8 +27,8 @@ lint: $(STAMP) ## Check style, types and layers.
 	$(BIN)/mypy compose-examples/demo.py tests/images/build.py
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure.
-	$(BIN)/python benchmarks/bench.py
+bench: $(STAMP) ## Measure: all, or what ARGS names.
+	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(STAMP) ## Make the generated parts of the README again.
 	$(BIN)/python tests/docs.py
