@@ -35,9 +35,9 @@ def lines(
 def _of_finding(found: Finding, directory: str, root: str, redact: Callable[[str], str]) -> str:
     what = f"{found.path}: {found.what}" if found.path else found.what
     where = found.where
-    if not where.line:  # then it is a name for people, such as "settings"
+    if not where.line and not PLACE.match(where.file):  # then it is a name for people, such as "settings"
         return _command(found.severity, {"title": "lcompose"}, _message(f"{where.file}: {what}", found.fix), redact)
-    properties = _place(_file(where.file, directory, root), str(where.line), str(where.column or ""))
+    properties = _place(_file(where.file, directory, root), str(where.line or ""), str(where.column or ""))
     return _command(found.severity, {**properties, "title": "lcompose"}, _message(what, found.fix), redact)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def prepare(job: Job) -> None:
     """
     job.memory = memory.load(job.place)
     images = _images(job)
-    _refuse_unpullable(job.spec, images)
+    _refuse_unpullable(job.spec, images, ours=job.bundle is not None)
     job.observed = snapshot(job.engine, job.spec.project)
     job.wanted = replace(job.wanted, spec=with_images(job.spec, images), images=images)
     refuse_impossible(job.spec, job.file, images)
@@ -96,12 +97,13 @@ def _images(job: Job) -> dict[str, ImageInfo]:
     return job.engine.images([service.image for service in job.spec.services if service.image])
 
 
-def _refuse_unpullable(spec: GateSpec, images: Mapping[str, ImageInfo]) -> None:
+def _refuse_unpullable(spec: GateSpec, images: Mapping[str, ImageInfo], *, ours: bool) -> None:
     for service in spec.services:
-        ours = service.pull_policy == "never" or service.image.startswith("localhost/")
-        if service.image and service.image not in images and not service.built and ours and service.replicas:
+        local = service.pull_policy == "never" or service.image.startswith("localhost/")
+        if service.image and service.image not in images and not service.built and local and service.replicas:
             what = f"the image {service.image} of {service.name} is not here, and is not pulled"
-            fix = f"Build or load it, or name another: --image {service.name}=IMAGE"
+            another = f": --image {service.name}=IMAGE" if ours else " in the compose file"
+            fix = f"Build or load it, or name another{another}"
             raise MachineError(what, "", fix)
 
 
@@ -145,11 +147,27 @@ def _steps(job: Job) -> Iterator[Event]:
     if any(step.verb != "start" for step in rest.steps):
         if job.bundle:
             files.replace_private_bundle(job.bundle, job.place)
-        yield from execute(rest, _context(job), job.deadline.left)
+        yield from _made(job, rest)
         job.observed = snapshot(job.engine, job.spec.project)
         _remember_made(job)
     yield from _gated(job)
     _remember_done(job)
+
+
+def _made(job: Job, plan: Plan) -> Iterator[Event]:
+    """Creates; where that means building or fetching, it has the time that pulls have."""
+    if not _is_slow(job):
+        yield from execute(plan, _context(job), job.deadline.left)
+        return
+    since = time.monotonic()
+    host.limit(None)
+    yield from execute(plan, _context(job))
+    job.deadline.restart_clock(since)
+
+
+def _is_slow(job: Job) -> bool:
+    here = job.wanted.images
+    return any(one.pull_policy == "always" or (one.built and one.image not in here) for one in job.spec.services)
 
 
 def _pulled(job: Job) -> Iterator[Event]:
@@ -160,6 +178,7 @@ def _pulled(job: Job) -> Iterator[Event]:
         host.limit(None)
         yield from execute(Plan(stages), _context(job))
         job.deadline.restart_clock(since)
+        job.observed = snapshot(job.engine, job.spec.project)
         images = _images(job)
         job.wanted = replace(job.wanted, spec=with_images(job.spec, images), images=images)
         refuse_impossible(job.spec, job.file, images)
@@ -185,10 +204,7 @@ def _context(job: Job) -> Context:
 
 
 def _creation(job: Job) -> Creation:
-    """Building and fetching inside the creation have the time that pulls have."""
-    here = job.wanted.images
-    slow = any(one.pull_policy == "always" or (one.built and one.image not in here) for one in job.spec.services)
-    return replace(job.creation, timeout=job.pull_timeout if slow else max(1.0, job.deadline.left()))
+    return replace(job.creation, timeout=job.pull_timeout if _is_slow(job) else max(1.0, job.deadline.left()))
 
 
 def _gated(job: Job) -> Iterator[Event]:
@@ -206,10 +222,16 @@ def _gated(job: Job) -> Iterator[Event]:
     try:
         yield from gate.run()
         job.passed = gate.passed
+        if any(step.verb == "start" for step in job.plan.steps):
+            # Else nobody could say later that it is missing what somebody took away meanwhile.
+            logs.collect_all(job.engine, _begun(gate.watch.observed), job.place / "logs", job.secrets)
     finally:
         job.observed = gate.watch.observed
         # Whoever still follows events or asks is of no use any more.
         host.end_running(host.SHORT_GRACE)
+        if not job.passed:
+            with suppress(LcomposeError):
+                _remember_shots(job, gate.ended_well())
 
 
 def _begun(observed: Observed) -> list[Container]:
@@ -224,23 +246,42 @@ def _remember_event(job: Job, event: Event) -> None:
     if event.kind == "state":
         before = job.shown.get(event.subject, "offline")
         job.shown[event.subject] = event.text
-        memory.record(job.place, [Transition(time.time(), event.subject, before, event.text, event.cause)])
+        if before != event.text:
+            memory.record(job.place, [Transition(time.time(), event.subject, before, event.text, event.cause)])
 
 
 def _remember_made(job: Job) -> None:
     """What is there now is what was meant, whether it gets ready or not."""
+    # Before what we made counts as ours: of that, a one-shot is done only when we saw it.
+    done = done_ids(job.spec, job.observed, job.memory)
     found = {}
     for service in job.spec.services:
         made = job.observed.of(service.name)
-        known = job.memory.of(service.name)
         found[service.name] = Remembered(
             digest=job.wanted.digests.get(service.name, ""),
             containers=tuple(one.id for one in made),
-            done=tuple(one for one in known.done if one in {container.id for container in made}),
-            gated=service,
+            done=tuple(one.id for one in made if one.id in done),
+            gated=replace(service, beside=()),
         )
-    job.memory = Memory(found)
+    job.memory = Memory({**_others(job), **found})
     memory.save(job.place, job.memory, job.secrets.redact)
+
+
+def _others(job: Job) -> dict[str, Remembered]:
+    """What is remembered of services that this command is not about, as long as they have a container."""
+    names = {service.name for service in job.spec.services}
+    return {name: known for name, known in job.memory.services.items() if name not in names and job.observed.of(name)}
+
+
+def _remember_shots(job: Job, done: tuple[str, ...]) -> None:
+    """A one-shot that did its job is not run again because another service failed."""
+    found = dict(job.memory.services)
+    for name, known in job.memory.services.items():
+        more = [one for one in known.containers if one in done and one not in known.done]
+        found[name] = replace(known, done=(*known.done, *more))
+    if found != dict(job.memory.services):
+        job.memory = Memory(found)
+        memory.save(job.place, job.memory, job.secrets.redact)
 
 
 def _remember_done(job: Job) -> None:
@@ -255,7 +296,8 @@ def _remember_done(job: Job) -> None:
         done = tuple(one.id for one in made if one.id in job.passed.done)
         known = job.memory.of(service.name)
         parts = known.parts or (made[0].parts if made else ())
-        found[service.name] = replace(known, done=done, parts=parts)
+        found[service.name] = replace(known, done=done, parts=parts, gated=replace(service, beside=()))
+    found = {**_others(job), **found}
     if found != dict(job.memory.services):
         job.memory = Memory(found)
         memory.save(job.place, job.memory, job.secrets.redact)

@@ -19,6 +19,8 @@ from lcompose.spec.bundle import Bundle
 MARK = "# Made by lcompose"
 STATE_FIX = "lcompose keeps its state there. Set XDG_STATE_HOME to a folder that you may write."
 LOCK_PAUSE = 0.1
+# ``events`` tries the lock for a moment now and then: that is no other command at work.
+LOCK_LEAST = 0.25
 # What inline documents and secrets of a compose file become where its reader knows none.
 CONTENTS = "contents"
 SEAL = re.compile(r"^# lcompose-digest: ([0-9a-f]{16})\n", re.MULTILINE)
@@ -167,17 +169,29 @@ def locked(
         yield
 
 
+def is_held(directory: Path, project: str) -> bool:
+    """Whether somebody holds a project at this moment; nobody is waited for.
+
+    Raises: UsageError when it cannot be told.
+    """
+    try:
+        _held(directory, project).close()
+    except LockedError:
+        return True
+    return False
+
+
 def _waited_for(directory: Path, project: str, patience: float, on_wait: Callable[[], None] | None) -> TextIO:
     import time
 
-    until = time.monotonic() + patience
+    until = time.monotonic() + max(patience, LOCK_LEAST)
     while True:
         try:
             return _held(directory, project)
         except LockedError:
             if time.monotonic() >= until:
                 raise
-        if on_wait:
+        if on_wait and patience:
             on_wait()
             on_wait = None
         time.sleep(LOCK_PAUSE)
@@ -205,9 +219,12 @@ def _held(directory: Path, project: str) -> TextIO:
 def salt_of(directory: Path) -> str:
     """A random text that belongs to a project's folder, made when it is asked for first.
 
-    Raises: UsageError when it cannot be kept.
+    Raises: UsageError or MachineError when it cannot be kept.
     """
     path = directory / "salt"
-    if not path.exists():
-        write_private(path, secrets.token_hex(16))
-    return path.read_text()
+    try:
+        if not path.exists():
+            write_private(path, secrets.token_hex(16))
+        return path.read_text()
+    except OSError as error:
+        raise unwritable(error, directory, STATE_FIX) from error

@@ -30,6 +30,7 @@ class Console:
     redact: Callable[[str], str] = str
     waiting: dict[str, str] = field(default_factory=dict)
     waiting_told: dict[str, float] = field(default_factory=dict)
+    waiting_at: float = -1.0
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
 
@@ -77,8 +78,12 @@ class Console:
         if not self.lively:
             if event.at - self.waiting_told.get(event.subject, 0.0) >= WAITING_EVERY:
                 self.waiting_told[event.subject] = event.at
-                self.note(f"  {event.subject}: {event.text}   ({event.at:.0f} s)")
+                self.note(f"  {event.subject}: {event.text}   ({event.at:.1f} s)")
             return
+        if event.at != self.waiting_at:
+            # What was told a second ago and is not told now is no longer waited for.
+            self.waiting.clear()
+        self.waiting_at = event.at
         self.waiting[event.subject] = event.text
         told = ", ".join(f"{subject} {text}" for subject, text in self.waiting.items())
         self.err.write(self.redact(f"\r\x1b[K  {told}   ({event.at:.0f} s)"))

@@ -43,7 +43,9 @@ LEAST_OFTEN = 0.25
 # What is done beside the waiting (keeping logs), and once more shortly before the deadline.
 ASIDE_EVERY = 10.0
 ASIDE_BEFORE_END = 1.5
-START, WORDS, ASIDE = "start", "words", ("aside",)
+# Seconds that a program has which is run beside a service's own.
+BESIDE_TIMEOUT = 600.0
+START, WORDS, BESIDE, ASIDE = "start", "words", "beside", ("aside",)
 ENDED: Mapping[str, State] = {"ready": "ready", "done": "offline", "failed": "error"}
 
 
@@ -53,7 +55,9 @@ class _Track:
 
     begun: bool = False
     at: float = 0.0
-    trouble: str = ""
+    # By container: why it could not be started, as the look ``shown_by`` is to show.
+    trouble: dict[str, str] = field(default_factory=dict)
+    shown_by: int = 0
     # By container: which run of it was the last when it was told to start.
     ordered: dict[str, float] = field(default_factory=dict)
     healthy: bool = False
@@ -134,8 +138,6 @@ class Gate:
             containers = self.watch.observed.of(service.name)
             self._count_restarts(track, containers, alone=not [name for name in others if name != service.name])
             verdict = judge(self._observation(service, track, containers))
-            if track.trouble and not any(one.state == "running" for one in containers):
-                verdict = Verdict("failed", f"it could not be started: {track.trouble}")
             if verdict.state == "failed" and self._is_optional(service.name):
                 verdict = Verdict("done", f"left out, since nobody requires it: {verdict.reason}")
             track.healthy = track.healthy or verdict.state == "ready"
@@ -150,9 +152,14 @@ class Gate:
             now=self.work.wall(),
             stability=self.spec.stability,
             waits_for=self._reason_to_wait(service, track, containers),
+            refused=self._refused(track),
             most_restarts={one: count + MOST_RESTARTS for one, count in track.before.items()},
             never_healthy=not track.healthy and self._is_awaited(service.name),
         )
+
+    def _refused(self, track: _Track) -> Mapping[str, str]:
+        """Why containers could not be started, once a look could have shown that they run all the same."""
+        return track.trouble if self.watch.looks >= track.shown_by else {}
 
     def _is_coming_up(self, name: str, track: _Track) -> bool:
         restarts = sum(one.restarts for one in self.watch.observed.of(name))
@@ -183,11 +190,15 @@ class Gate:
         if any(verdict.state == "failed" for verdict in verdicts.values()):
             raise self._not_ready("a service failed")
         if all(self._is_over(name) for name in verdicts) and (self.watch.fresh or not verdicts):
-            found = [one for name in verdicts if verdicts[name].state == "done" for one in self.watch.observed.of(name)]
-            ids = [one.id for one in found if one.state in OVER and one.exit_code == 0]
-            self.passed = Passed(verdicts, tuple(ids), self.watch.observed)
+            self.passed = Passed(verdicts, self.ended_well(), self.watch.observed)
         elif self.work.now() >= self.deadline:
             raise self._not_ready(f"it was not ready within {self.spec.timeout:g} s")
+
+    def ended_well(self) -> tuple[str, ...]:
+        """The one-shots that did their job until now, by container."""
+        ended = [one for one in self.watch.observed.containers if one.state in OVER and one.exit_code == 0]
+        done = [name for name, track in self._tracks.items() if track.verdict.state == "done"]
+        return tuple(one.id for one in ended if one.service in done and not one.oneoff)
 
     def _is_over(self, name: str) -> bool:
         state = self._tracks[name].verdict.state
@@ -222,18 +233,19 @@ class Gate:
             self.work.submit((START, name, container), partial(self.engine.start, container))
 
     def _must_start(self, one: Container) -> bool:
-        if one.id in self.done or one.state in ("running", "restarting"):
+        if one.id in self.done or one.state in ("running", "restarting", "starting"):
             return False
         state = observed_state(one)
         if not may_follow(state, "starting"):
-            self._tracks[one.service].trouble = f"it is {one.state}"
+            self._tracks[one.service].trouble[one.id] = f"it is {one.state}"
             return False
         return True
 
     def _take(self, result: Result) -> None:
         """What came of a call: ours are the starts, and what is done aside."""
         if result.key == ASIDE:
-            self._aside_due = self.work.now() + ASIDE_EVERY
+            now, last = self.work.now(), self.deadline - ASIDE_BEFORE_END
+            self._aside_due = min(now + ASIDE_EVERY, last) if now < last else float("inf")
         elif result.key[0] == START:
             self._started(result)
         else:
@@ -243,9 +255,13 @@ class Gate:
         self._starting -= 1
         self.watch.changed()
         if isinstance(result.error, LcomposeError):
-            self._tracks[result.key[1]].trouble = result.error.what
+            track = self._tracks[result.key[1]]
+            track.trouble[result.key[2]], track.shown_by = result.error.what, self.watch.next_look
         elif result.error:
             raise result.error
+        elif beside := self.spec.service(result.key[1]).beside:
+            container = result.key[2]
+            self.work.submit((BESIDE, container), partial(self.engine.execute, container, beside, BESIDE_TIMEOUT))
 
     def _do_aside(self) -> None:
         aside, observed = self.aside, self.watch.observed
@@ -261,7 +277,7 @@ class Gate:
         if dependency.condition == "completed":
             return track.verdict.state == "done"
         if dependency.condition == "healthy":
-            return track.healthy
+            return track.healthy or not self.spec.service(dependency.service).replicas
         return track.begun and (self._runs(dependency.service) or track.verdict.state == "done")
 
     def _runs(self, name: str) -> bool:
@@ -281,7 +297,7 @@ class Gate:
     def _is_as_before(self, one: Container, track: _Track) -> bool:
         """Whether what is seen of it is still from before it was told to start."""
         same = track.ordered.get(one.id) == one.started
-        return same and one.state in (*OVER, *NOT_YET) and not track.trouble
+        return same and one.state in (*OVER, *NOT_YET) and one.id not in self._refused(track)
 
     # ------------------------------------------------------------ telling
 
@@ -321,11 +337,10 @@ class Gate:
             yield Event("waiting", f"and {len(left) - MOST_TOLD} more", "not ready yet", now - self.begun)
 
     def _not_ready(self, why: str) -> NotReadyError:
-        observed = self.watch.observed
         rows = [
             _cells(service.name, one, self._tracks[service.name].verdict)
             for service in self.spec.services
-            for one in observed.of(service.name) or (None,)
+            for one in self.watch.observed.of(service.name) or (None,)
         ]
         lines = _aligned([("SERVICE", "STATE", "EXIT", "RESTARTS", "REASON"), *rows])
         if self.watch.trouble:
@@ -334,7 +349,8 @@ class Gate:
         return NotReadyError(
             what=f"the stack is not ready: {why}",
             where=self.spec.project,
-            fix="Read the lines above; 'lcompose logs' has all of them, 'lcompose down' takes the rest down.",
+            fix=f"Read the lines above; 'lcompose logs -p {self.spec.project}' has all of them, 'lcompose down "
+            f"-p {self.spec.project}' takes the rest down.",
             details=tuple(self.secrets.redact("\n".join(lines)).splitlines()),
         )
 

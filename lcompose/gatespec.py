@@ -10,11 +10,13 @@ from typing import Any, cast
 from lcompose.errors import ConfigError, Finding, Position
 from lcompose.load import Node
 from lcompose.schema import Key, Record, check, choice, record, text, whole
+from lcompose.spec import labels
 from lcompose.spec.project import Healthcheck, Probe, Project, Service
 from lcompose.spec.run import Condition, Dependency, Gated, GateSpec, ImageInfo
 
 STABILITY = 3.0
 ANY = "0.0.0.0"  # noqa: S104
+EVERY_ADDRESS = (ANY, "::")
 EXTENSION = "x-lcompose"
 CONDITIONS: Mapping[str, Condition] = {
     "service_started": "started",
@@ -35,7 +37,10 @@ KEYS: Record = {
     "gauge": Key(text(), doc="A metric at /metrics of the probe's port: how many requests it works on."),
     "probe": Key(record(PROBE), doc="How it is asked from outside whether it is ready."),
 }
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?(?:(\d+)us)?")
+PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+# What engines take where a check does not say it.
+BY_DEFAULT = Healthcheck((), interval=30, timeout=30, retries=3, start_period=0, start_interval=5)
 
 
 def spec_of_project(project: Project, timeout: float, stability: float = STABILITY) -> GateSpec:
@@ -58,6 +63,7 @@ def _gated(service: Service) -> Gated:
         ports=tuple((port.bind, port.published, "tcp") for port in service.ports),
         stop_grace=service.stop_grace,
         gauge=service.gauge,
+        beside=service.beside,
     )
 
 
@@ -84,7 +90,7 @@ def _said(name: str, service: Mapping[str, Any], file: str) -> Gated | list[Find
     health = service.get("healthcheck") or {}
     return Gated(
         name=name,
-        probe=Probe(**own["probe"]) if own.get("probe") else None,
+        probe=Probe(**own["probe"]) if own.get("probe") else _rendered_probe(service),
         check=_health(health),
         unchecked=bool(health.get("disable")) or _test(health)[:1] == ("NONE",),
         depends=_depends(service),
@@ -100,6 +106,25 @@ def _said(name: str, service: Mapping[str, Any], file: str) -> Gated | list[Find
     )
 
 
+def _rendered_probe(service: Mapping[str, Any]) -> Probe | None:
+    """The probe that a file of lcompose's own carries in a label; it is no less strict when it is named."""
+    given = service.get("labels") or {}
+    pairs = given if isinstance(given, Mapping) else dict(str(one).partition("=")[::2] for one in given)
+    return probe_in(str(pairs.get(labels.PROBE) or ""))
+
+
+def probe_in(text: str) -> Probe | None:
+    """The probe that a label tells; one that was edited into nonsense is none."""
+    import json
+
+    try:
+        found = json.loads(text)
+        # A later lcompose may have written more fields; its project must be taken down all the same.
+        return Probe(**{name: value for name, value in found.items() if name in Probe.__slots__})
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
 def _node(value: Any, where: Position) -> Node:
     if isinstance(value, dict):
         return Node({str(key): _node(child, where) for key, child in value.items()}, where)
@@ -113,14 +138,21 @@ def _health(health: Mapping[str, Any]) -> Healthcheck | None:
     test = _test(health)
     if health.get("disable") or test[:1] == ("NONE",) or not health:
         return None
-    return Healthcheck(
+    said = Healthcheck(
         command=test,
-        interval=seconds(health.get("interval"), 30) or 30,
-        timeout=seconds(health.get("timeout"), 30) or 30,
-        retries=int(health.get("retries") or 3),
+        interval=seconds(health.get("interval"), 0),
+        timeout=seconds(health.get("timeout"), 0),
+        retries=int(health.get("retries") or 0),
         start_period=seconds(health.get("start_period"), 0),
-        start_interval=seconds(health.get("start_interval"), 5),
+        start_interval=seconds(health.get("start_interval"), 0),
     )
+    return _completed(said, BY_DEFAULT) if test else said
+
+
+def _completed(said: Healthcheck, otherwise: Healthcheck) -> Healthcheck:
+    """A check with what it leaves open, which is 0, from another; as engines do it."""
+    found = {name: getattr(said, name) or getattr(otherwise, name) for name in Healthcheck.__slots__}
+    return Healthcheck(**found)
 
 
 def _test(health: Mapping[str, Any]) -> tuple[str, ...]:
@@ -167,7 +199,7 @@ def _ports(ports: Sequence[Any]) -> Iterable[tuple[str, int, str]]:
             bind, _, published = rest.rpartition(":")[0].rpartition(":")
         if published.isdecimal() and int(published):
             bind = (bind or "").strip("[]")
-            yield ANY if bind in ("", "::") else bind, int(published), protocol or "tcp"
+            yield bind or ANY, int(published), protocol or "tcp"
 
 
 def seconds(said: Any, otherwise: float) -> float:
@@ -176,11 +208,10 @@ def seconds(said: Any, otherwise: float) -> float:
         return otherwise
     if isinstance(said, int | float):
         return float(said)
-    match = _DURATION.fullmatch(str(said).strip())
-    if not match or not match[0]:
+    parts = PART.findall(str(said).strip())
+    if not parts or "".join(number + unit for number, unit in parts) != str(said).strip():
         return otherwise
-    hours, minutes, whole, thousandths, millionths = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + whole + thousandths / 1000 + millionths / 1e6
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
 def with_images(spec: GateSpec, images: Mapping[str, ImageInfo]) -> GateSpec:
@@ -193,7 +224,7 @@ def _with_image(service: Gated, image: ImageInfo | None) -> Gated:
     if service.unchecked or (own and own.command):
         return service
     if own and built_in:
-        return replace(service, check=replace(own, command=built_in.command))
+        return replace(service, check=_completed(own, built_in))
     return replace(service, check=built_in)
 
 
@@ -233,6 +264,7 @@ def _never_healthy(spec: GateSpec, file: str, images: Mapping[str, ImageInfo]) -
         and one.probe is None
         and (one.unchecked or one.image in images)
         and one.role != "oneshot"
+        and one.replicas
     }
     return [
         _finding(
@@ -275,8 +307,8 @@ def _shared_ports(spec: GateSpec, file: str) -> list[Finding]:
     taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
     found = []
     for service in spec.services:
-        for bind, port, protocol in service.ports:
-            others = [name for at, name in taken.get((port, protocol), []) if at == bind or ANY in (at, bind)]
+        for bind, port, protocol in service.ports if service.replicas else ():
+            others = [name for at, name in taken.get((port, protocol), []) if _meet(at, bind)]
             if service.replicas > 1:
                 others.append(f"another of its {service.replicas} replicas")
             if others:
@@ -285,3 +317,8 @@ def _shared_ports(spec: GateSpec, file: str) -> list[Finding]:
                 found.append(_finding(file, f"services.{service.name}.ports", what, fix))
             taken.setdefault((port, protocol), []).append((bind, service.name))
     return found
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether a port on both addresses is the same; those of IPv4 and of IPv6 live apart."""
+    return (":" in one) == (":" in other) and (one == other or one in EVERY_ADDRESS or other in EVERY_ADDRESS)

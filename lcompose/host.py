@@ -28,7 +28,7 @@ SHORT_GRACE = 0.2
 # A log comes in pieces of a line each, and whoever reads each at once wakes up for each: measured on
 # a million lines, that costs more than the reading. So a reader naps, and takes what came meanwhile.
 PIECE = 512 * 1024
-NAP = 0.0005
+NAP = 0.0002
 QUIET = 0.5
 
 
@@ -365,13 +365,16 @@ def port_is_free(bind: str, port: int) -> bool:
     import socket
 
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # As engines do it; what listens on IPv4 is not in the way.
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind((bind, port))
-        except OSError as error:
-            # A low port, or an address that is not of this machine, may still be open to the engine.
-            return error.errno != errno.EADDRINUSE
+    except OSError as error:
+        # A low port, or an address that is not of this machine, may still be open to the engine.
+        return error.errno != errno.EADDRINUSE
     return True
 
 

@@ -94,7 +94,8 @@ def _text(status: int, body: bytes) -> Answer:
 
 def _sum(gauge: str, text: str) -> bool | None:
     """Whether any sample of a gauge is above 0; None without one. The form is Prometheus' text."""
-    found = [line.rsplit(" ", 1)[-1] for line in text.splitlines() if re.match(rf"{re.escape(gauge)}[ {{]", line)]
+    sample = re.compile(rf"{re.escape(gauge)}(?:\{{.*\}})?\s+(\S+)")  # a time may follow
+    found = [match[1] for line in text.splitlines() if (match := sample.match(line))]
     try:
         return any(float(value) > 0 for value in found) if found else None
     except ValueError:

@@ -32,29 +32,29 @@ def plan_up(wanted: Wanted, observed: Observed, memory: Memory) -> Plan:
     """
     services = wanted.spec.services
     causes = {one.name: _cause(one, wanted, observed, memory) for one in services}
-    replaced = [name for name, cause in causes.items() if cause in REPLACING]
-    orphans = _orphans(wanted, observed)
-    gone = [*orphans, *(one for name in replaced for one in observed.of(name))]
-    stopped = _with_dependents(gone, observed)
-    surplus = [one for service in services if service.name not in replaced for one in _surplus(service, observed)]
-    gone, stopped = [*gone, *surplus], [*stopped, *surplus]
-    done = done_ids(wanted.spec, observed, memory)
-    unsure = [one for name, cause in causes.items() if cause in UNSURE for one in observed.of(name)]
+    gone = _gone(wanted, observed, causes)
+    # One of several that goes holds up nobody who depends on them.
+    stopped = [*_with_dependents([one for one in gone if gone[one] != MORE], observed)]
+    stopped += [one for one in gone if one not in stopped]
+    unsure = [one for name, cause in causes.items() if cause in UNSURE for one in observed.of(name) if one not in gone]
+    left = Observed(tuple(one for one in observed.containers if gone.get(one) != MORE))
     return _plan(
         [Step("keep-logs", one.id, f"{one.service} may be replaced") for one in [*gone, *unsure]],
         *(
-            [Step("stop", one.id, _stop_cause(one, gone, causes)) for one in wave if _may_run(one)]
+            [Step("stop", one.id, gone.get(one) or f"{one.service} {FOR_ANOTHER}") for one in wave if _may_run(one)]
             for wave in stop_order(stopped)
         ),
-        [Step("remove", one.id, causes.get(one.service) or f"{one.service} is no longer part") for one in gone],
+        _keep_again([one for one in stopped if one in gone or one in unsure]),
+        [Step("remove", one.id, cause) for one, cause in gone.items()],
         [Step("pull", image, "not on this machine") for image in _absent(wanted)],
         _create(wanted.spec.project, causes),
-        _starts(services, observed, done, causes, stopped),
+        _starts(services, left, done_ids(wanted.spec, observed, memory), causes, stopped),
     )
 
 
 NEW, CHANGED, IMAGE, UNKNOWN = "new", "its configuration changed", "its image changed", "to see whether it changed"
 FEWER, PULLED = "not as many containers as wanted", "its image is always pulled"
+MORE, FOR_ANOTHER = "more containers than wanted", "depends on what is replaced"
 REPLACING = (CHANGED, IMAGE)
 # What the engine's creation may remove or replace by itself.
 UNSURE = (UNKNOWN, FEWER, PULLED)
@@ -95,9 +95,17 @@ def done_ids(spec: GateSpec, observed: Observed, memory: Memory) -> frozenset[st
     return frozenset(found)
 
 
-def _orphans(wanted: Wanted, observed: Observed) -> list[Container]:
+def _gone(wanted: Wanted, observed: Observed, causes: Mapping[str, str]) -> dict[Container, str]:
+    """What is removed by us, and why: what is no longer part, what is replaced, and surplus replicas."""
     names = {service.name for service in wanted.spec.services}
-    return [one for one in observed.containers if wanted.sweep and one.service not in names and not one.oneoff]
+    orphans = [one for one in observed.containers if wanted.sweep and one.service not in names and not one.oneoff]
+    found = {one: f"{one.service} is no longer part of the project" for one in orphans}
+    for service in wanted.spec.services:
+        if causes[service.name] in REPLACING:
+            found |= dict.fromkeys(observed.of(service.name), causes[service.name])
+        else:
+            found |= dict.fromkeys(_surplus(service, observed), MORE)
+    return found
 
 
 def _surplus(service: Gated, observed: Observed) -> list[Container]:
@@ -114,12 +122,6 @@ def _with_dependents(gone: Sequence[Container], observed: Observed) -> list[Cont
         for one in observed.containers
         if not one.oneoff and (one.service in names or names & _below(one.service, observed.containers))
     ]
-
-
-def _stop_cause(one: Container, gone: Sequence[Container], causes: Mapping[str, str]) -> str:
-    if one not in gone:
-        return f"{one.service} depends on what is replaced"
-    return causes.get(one.service) or f"{one.service} is no longer part of the project"
 
 
 def _absent(wanted: Wanted) -> list[str]:
@@ -145,11 +147,11 @@ def _starts(
     stopped: Sequence[Container],
 ) -> list[Step]:
     steps = []
-    for service in services:
-        found = observed.of(service.name)
+    for service in (one for one in services if one.replicas):
+        found, cause = observed.of(service.name), causes[service.name]
         idle = [one for one in found if one.state != "running" and one.id not in done]
-        if causes[service.name] in (NEW, FEWER, *REPLACING):
-            steps.append(Step("start", service.name, causes[service.name]))
+        if cause in REPLACING or len(found) < service.replicas:
+            steps.append(Step("start", service.name, cause))
         elif idle:
             steps.append(Step("start", service.name, f"it is {idle[0].state}"))
         elif any(one in stopped for one in found):
@@ -164,18 +166,21 @@ def plan_down(observed: Observed, networks: Sequence[str], volumes: Sequence[str
         [Step("stop", one.id, f"{one.service} is {one.state}") for one in wave if _may_run(one)]
         for wave in stop_order(observed.containers)
     ]
-    # Once more after the end: what a service says while it stops is often the reason.
-    again = [Step("keep-logs", one.id, f"{one.service} has ended") for one in observed.containers if _may_run(one)]
     remove = [Step("remove", one.id, f"{one.service} is taken down") for one in observed.containers]
     return _plan(
         keep,
         *stops,
-        again,
+        _keep_again(observed.containers),
         remove,
         [Step("remove-pod", name, "nothing is in it any more") for name in pods],
         [Step("remove-network", name, "nothing uses it any more") for name in networks],
         [Step("remove-volume", name, "asked for with --volumes") for name in volumes],
     )
+
+
+def _keep_again(containers: Iterable[Container]) -> list[Step]:
+    """Once more after the end: what a service says while it stops is often the reason."""
+    return [Step("keep-logs", one.id, f"{one.service} has ended") for one in containers if _may_run(one)]
 
 
 def stop_order(containers: Iterable[Container]) -> list[list[Container]]:

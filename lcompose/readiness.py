@@ -13,7 +13,8 @@ KILLED = 137
 NOT_YET = ("created", "configured", "initialized", "starting", "removing")
 ENDED = ("exited", "stopped", "dead")
 # Seconds in which an engine may still start an ended container again, as its policy says.
-REVIVAL = 1.0
+REVIVAL = 10.0
+LONGEST_TOLD = 100
 # What engines say when a check's program is not in the image, and the program's name. Programs that
 # look for a file say "stat /run/ready: no such file" themselves, so "exec:" must stand before it.
 MISSING = (
@@ -49,9 +50,9 @@ class Observation:
     """What is known of one service at one moment.
 
     ``answers`` are those to its probe and ``checked`` its health checks, by container. ``now`` is in
-    seconds since 1970. ``waits_for`` says what it is not started before. ``most_restarts`` is the
-    number of restarts, by container, that makes a crash loop. ``never_healthy`` says that somebody
-    still waits for it to become healthy.
+    seconds since 1970. ``waits_for`` says what it is not started before, ``refused``, by container,
+    why an engine could not start it. ``most_restarts`` is the number of restarts, by container, that
+    makes a crash loop. ``never_healthy`` says that somebody still waits for it to become healthy.
     """
 
     service: Gated
@@ -61,6 +62,7 @@ class Observation:
     now: float = 0.0
     stability: float = 0.0
     waits_for: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
     most_restarts: Mapping[str, int] = field(default_factory=dict)
     never_healthy: bool = False
 
@@ -96,8 +98,9 @@ def _ordered(seen: Observation) -> Verdict | None:
 
 def _refused(seen: Observation) -> Verdict | None:
     for one in seen.containers:
-        if one.error and one.state in (*NOT_YET, *ENDED):
-            return Verdict("failed", f"it could not be started: {one.error}")
+        why = seen.refused.get(one.id) or (one.error if one.state in (*NOT_YET, *ENDED) else "")
+        if why and one.state != "running":
+            return Verdict("failed", f"it could not be started: {why}")
     return None
 
 
@@ -118,7 +121,8 @@ def _ended(seen: Observation) -> Verdict | None:
 def _comes_back(one: Container, seen: Observation) -> bool:
     """Whether its engine may still start it again: between two runs it reads as ended."""
     policy = one.restart if one.restart != "no" else seen.service.restart
-    again = policy in ("always", "unless-stopped") or (policy == "on-failure" and one.exit_code != 0)
+    left = not one.most_restarts or one.restarts < one.most_restarts
+    again = policy in ("always", "unless-stopped") or (policy == "on-failure" and one.exit_code != 0 and left)
     return again and seen.now - one.finished < REVIVAL
 
 
@@ -206,7 +210,12 @@ def _check_of(one: Container, seen: Observation) -> Verdict:
     if one.health == "unhealthy" or (own and check and own.failures >= check.retries):
         budget = f" ({check.retries} checks in a row, {check.interval:g} s apart, failed)" if check else ""
         return Verdict("failed", f"unhealthy{budget}: {said or 'its health check says nothing'}")
-    return Verdict("waiting", f"its health check fails: {said}" if said else "not healthy yet")
+    return Verdict("waiting", f"its health check fails: {_tail(said)}" if said else "not healthy yet")
+
+
+def _tail(said: str) -> str:
+    """The end of what a check says, where it is said again and again: that of a traceback tells most."""
+    return said if len(said) <= LONGEST_TOLD else f"…{said[-LONGEST_TOLD:]}"
 
 
 def _healthy(one: Container, seen: Observation) -> bool:

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lcompose.bundle import locked
+from lcompose.bundle import is_held
 from lcompose.engines import Engine, EngineEvent
-from lcompose.errors import LcomposeError, LockedError, UsageError
+from lcompose.errors import LcomposeError, UsageError
 from lcompose.lifecycle import State
 from lcompose.memory import EVENTS as HISTORY
 from lcompose.memory import history, load, record
@@ -259,10 +259,7 @@ class Transitions:
 
     def _somebody_is_at_work(self) -> bool:
         try:
-            with locked(self.place, self.project):
-                return False
-        except LockedError:
-            return True
+            return is_held(self.place, self.project)
         except UsageError:
             return False  # where nothing is kept, nobody works
 

@@ -78,6 +78,11 @@ class Watch:
         self._dirty = True
 
     @property
+    def next_look(self) -> int:
+        """The number of the look that shows what was done just now: one that goes on may not."""
+        return self.looks + (2 if self._looking else 1)
+
+    @property
     def fresh(self) -> bool:
         """Whether nothing has happened since the last look."""
         return not self._dirty and not self._looking
@@ -185,12 +190,15 @@ class Watch:
     def _begin(self, kind: str, service: Gated, one: Container) -> None:
         probe, check = service.probe, service.check
         if kind == PROBE and probe:
-            self.work.submit((PROBE, one.id), lambda: ask(self.engine, probe, one, PATIENCE))
+            self.work.submit((PROBE, str(one.started), one.id), lambda: ask(self.engine, probe, one, PATIENCE))
         elif check:
-            self.work.submit((CHECK, service.name, one.id), lambda: run_check(self.engine, check, one))
+            key = (CHECK, service.name, str(one.started), one.id)
+            self.work.submit(key, lambda: run_check(self.engine, check, one))
 
     def _answered(self, container: str, result: Result) -> None:
-        if asked := self._asked.get((PROBE, container)):
+        asked = self._asked.get((PROBE, container))
+        # What comes late may be from an earlier run of the container.
+        if asked and result.key[1] == str(asked.run):
             longest = max(LONGEST_PAUSE, PAUSE_PER_SERVICE * len(self.spec.services))
             self._again(asked, asked.pause, min(asked.pause * SLOWER, longest))
             self.answers[container] = _answer(result)
@@ -198,7 +206,7 @@ class Watch:
     def _ran(self, container: str, result: Result) -> None:
         asked = self._asked.get((CHECK, container))
         check = self.spec.service(result.key[1]).check
-        if not asked or not check:
+        if not asked or not check or result.key[2] != str(asked.run):
             return
         answer = _answer(result)
         before = self.checked.get(container, Checked(answer))

@@ -38,7 +38,9 @@ RUN_FILE = "run.yaml"
 SETTINGS_FILE = "lcompose.yaml"
 BASELINE = "baseline-run.yaml"
 OWN_RUN_FILE = "lcompose's own run.yaml (you have none)"
-NO_CONFIG = "Go to the folder that has one, or name it with -c. To try lcompose: make demo, or compose-examples/."
+NO_CONFIG = (
+    "Go to the folder that has one, or name it with -c. A compose file is named with -f: lcompose up -f compose.yaml."
+)
 T = TypeVar("T")
 # They stand for files that could not be read, until that is told.
 EMPTY = Node(None, Position(CONFIG_FILE))

@@ -43,7 +43,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     options = options_of(ctx, given)
     console = console_of(options)
-    running = find_running(options, environment(), next(iter(given["files"]), ""), given["compose_profiles"])
+    running = find_running(options, environment(), given["files"])
     files.project_directory(environment(), running.engine.endpoint(), running.name)
     patience = 0 if given["no_wait_lock"] else LOCK_PATIENCE
     told = f"{running.name}: waits for another lcompose"

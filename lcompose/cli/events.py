@@ -42,7 +42,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = options_of(ctx, given)
     console = console_of(options)
     since = moment(given["since"], time.time()) if given["since"] else 0.0
-    running = find_running(options, environment(), given["file"] or "")
+    running = find_running(options, environment(), [given["file"]] if given["file"] else ())
     kept = history(running.place)
     for one in kept:
         if one.time >= since:

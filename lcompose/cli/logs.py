@@ -39,7 +39,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = options_of(ctx, given)
     console = console_of(options)
     view = _view(given)
-    running = find_running(options, environment(), given["file"] or "")
+    running = find_running(options, environment(), [given["file"]] if given["file"] else ())
     name, engine, directory = running.name, running.engine, running.place / "logs"
     observed = snapshot(engine, name)
     console.redact = secrets_of(engine, observed).redact

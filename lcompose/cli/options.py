@@ -36,7 +36,7 @@ SHARED: tuple[Any, ...] = (
         "profiles",
         multiple=True,
         metavar="NAME|FILE",
-        help="Profile; may be repeated.",
+        help="Profile of settings; may be repeated.",
         shell_complete=_offer_profiles,
     ),
     click.option("--engine", type=click.Choice(["auto", "docker", "podman"]), help="Container engine."),
@@ -50,9 +50,15 @@ SHARED: tuple[Any, ...] = (
     click.option("-v", "--verbose", is_flag=True, default=None, help="Say more."),
 )
 FILE_OPTIONS: tuple[Any, ...] = (
-    click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="A compose file; any."),
     click.option(
-        "--compose-profile", "compose_profiles", multiple=True, metavar="NAME", help="Compose's own profile in it."
+        "-f", "--file", "files", multiple=True, metavar="FILE", help="Any compose file, instead; may be repeated."
+    ),
+    click.option(
+        "--compose-profile",
+        "compose_profiles",
+        multiple=True,
+        metavar="NAME",
+        help="Profile of that file; may be repeated.",
     ),
 )
 LISTS = ("profiles", "images", "sets")

@@ -59,6 +59,7 @@ def root(ctx: click.Context, /, **given: Any) -> None:
     \b
     lcompose render > compose.yaml     a file that starts with docker compose
     lcompose up                        start, and wait until it answers
+    lcompose up -f compose.yaml        the same for any compose file
     lcompose down                      take it down again
 
     Run it in the folder of your lightspeed-stack.yaml. Options may stand before or after the

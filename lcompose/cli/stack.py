@@ -37,7 +37,7 @@ WAIT_TIMEOUT = 300
 PULL_TIMEOUT = 1800
 # A project's name in somebody else's file, as Compose allows it; it becomes part of a path.
 FOREIGN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
-TOP_NAME = re.compile(rb"^name:[ \t]*(?P<name>[^\s#]+)[ \t]*(?:#.*)?$", re.MULTILINE)
+TOP_NAME = re.compile(rb"^name:[ \t]*(?P<name>[^\s#]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,25 +152,43 @@ def open_file(options: Options, env: Mapping[str, str], named: Sequence[str], pr
 
     Raises: UsageError, ConfigError, MachineError.
     """
+    _refuse_settings(options)
     compose = compose_file(options, env, named, profiles)
     engine, facts = choose(wanted_engine(options, env), env)
     reading = engine.read(compose)
     shown = ", ".join(named)
+    timeout = _timeout(env)
     return Stack(
         name=compose.project,
         engine=engine,
         facts=facts,
         place=files.project_path(env, engine.endpoint(), compose.project),
-        spec=spec_of_reading(compose.project, reading, shown, WAIT_TIMEOUT),
+        spec=spec_of_reading(compose.project, reading, shown, timeout),
         compose=compose,
         secrets=Secrets({**_values(reading), **compose.env}),
         env=env,
-        wait_timeout=WAIT_TIMEOUT,
+        wait_timeout=timeout,
         pull_timeout=PULL_TIMEOUT,
         file=shown,
         digests=lambda salt: digests.of_reading(reading, salt),
         reading=reading,
     )
+
+
+# Options that say something of a rendered stack; a compose file says it itself.
+OF_RENDERED = {"profiles": "--profile", "sets": "--set", "images": "--image", "gpu": "--gpu", "runtime": "--runtime"}
+
+
+def _refuse_settings(options: Options) -> None:
+    """Stops before an option is ignored without a word.
+
+    Raises: UsageError.
+    """
+    for name, option in OF_RENDERED.items():
+        if getattr(options, name):
+            more = " Compose's own profiles are chosen with --compose-profile." if name == "profiles" else ""
+            fix = f"Leave it out, or change the compose file.{more}"
+            raise UsageError(f"{option} says nothing of a compose file", "command line", fix)
 
 
 def compose_file(
@@ -188,18 +206,28 @@ def compose_file(
     return ComposeFile(name, paths, directory, variables, asked)
 
 
+def _timeout(env: Mapping[str, str]) -> float:
+    said = env.get("LCOMPOSE_WAIT_TIMEOUT", "")
+    if said and not (said.isdecimal() and int(said)):
+        raise UsageError(f"{said[:40]!r} is no number of seconds", "LCOMPOSE_WAIT_TIMEOUT", "Write such as 300.")
+    return float(said or WAIT_TIMEOUT)
+
+
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError("the compose file is not there", str(path), "Name an existing file with -f.")
+    _content(path)
     return path.absolute()
 
 
-def project_of(options: Options, env: Mapping[str, str], file: str, profiles: Sequence[str] = ()) -> str:
-    """The project that a compose file belongs to; the file's variables need not be set.
+def _content(path: Path) -> bytes:
+    return host.read_file(path, "the compose file", "Name an existing file with -f.")
+
+
+def project_of(options: Options, env: Mapping[str, str], named: Sequence[str]) -> str:
+    """The project that compose files belong to; the variables in them need not be set.
 
     Raises: UsageError.
     """
-    return compose_file(options, env, [file], profiles).project
+    return compose_file(options, env, named, ()).project
 
 
 def _file_project(options: Options, env: Mapping[str, str], paths: Sequence[Path], directory: Path) -> str:
@@ -213,7 +241,7 @@ def _file_project(options: Options, env: Mapping[str, str], paths: Sequence[Path
 
 def _said_name(paths: Sequence[Path]) -> str:
     """What a file calls itself; the last one wins. Read without the rest: that may need variables."""
-    names = [match["name"].decode(errors="replace") for path in paths for match in TOP_NAME.finditer(path.read_bytes())]
+    names = [match["name"].decode(errors="replace") for path in paths for match in TOP_NAME.finditer(_content(path))]
     return names[-1].strip("\"'") if names else ""
 
 
@@ -244,14 +272,14 @@ class Running:
     place: Path
 
 
-def find_running(options: Options, env: Mapping[str, str], file: str = "", profiles: Sequence[str] = ()) -> Running:
-    """The project that is meant, on the engine that has it.
+def find_running(options: Options, env: Mapping[str, str], named: Sequence[str] = ()) -> Running:
+    """The project that is meant, by its compose files if any are named, on the engine that has it.
 
     Raises: UsageError, MachineError.
     """
     from lcompose.engines.select import holding
 
-    name = project_of(options, env, file, profiles) if file else project_name(options, env)
+    name = project_of(options, env, named) if named else project_name(options, env)
     engine = holding(name, wanted_engine(options, env), env)
     return Running(name, engine, files.project_path(env, engine.endpoint(), name))
 

@@ -31,7 +31,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     """
     options = options_of(ctx, given)
     console = console_of(options)
-    running = find_running(options, environment(), next(iter(given["files"]), ""), given["compose_profiles"])
+    running = find_running(options, environment(), given["files"])
     name, engine = running.name, running.engine
     remembered = memory.load(running.place)
     observed = snapshot(engine, name)

@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lcompose import host
-from lcompose.engines import ComposeFile, Creation, EngineEvent, recent
-from lcompose.engines.glued import unglued
+from lcompose.engines import ComposeFile, Creation, EngineEvent, streaming
 from lcompose.errors import EngineError
 from lcompose.host import Finished
 from lcompose.spec import labels
@@ -175,22 +175,12 @@ class Client:
         self, container: str, *, since: str = "", tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
         """See Engine."""
-        direct, endpoint = self._dialect.log_socket, self.endpoint()
-
-        def ask(since: str, tail: int | None) -> Iterator[bytes]:
-            if direct and endpoint.startswith("unix://"):
-                return direct(endpoint.removeprefix("unix://"), container, since, tail, follow)
-            return self._printed_log(container, since, tail, follow=follow)
-
-        # Podman loses lines between the last that it has and the first that it follows.
-        whole = not since or tail is not None or (follow and not direct)
-        pieces = ask(since, tail) if whole else recent.since(ask, since)
-        return pieces if follow else host.in_time(pieces, QUICK)
-
-    def _printed_log(self, container: str, since: str, tail: int | None, *, follow: bool) -> Iterator[bytes]:
-        options = [*(["--since", since] if since else ()), *_tail(tail), *(["--follow"] if follow else ())]
-        argv = [self._dialect.program, "logs", "--timestamps", *options, container]
-        return unglued(host.chunks(argv, env=self._env), _now)
+        socket, endpoint = self._dialect.log_socket, self.endpoint()
+        if socket and endpoint.startswith("unix://"):
+            ask: streaming.Ask = partial(socket, endpoint.removeprefix("unix://"))
+        else:
+            ask, socket = streaming.from_command_line(self._dialect.program, self._env), None
+        return streaming.stream(ask, container, since, tail, follow=follow, loses=socket is None)
 
     def _ids(self, *argv: str, project: str) -> list[str]:
         found = self._do(*argv, "--filter", f"label={labels.PROJECT}={project}")
@@ -210,6 +200,7 @@ class Client:
         state, carried = one["State"], one["Config"].get("Labels") or {}
         health, output = self._dialect.health(state)
         networks = (one.get("NetworkSettings") or {}).get("Networks") or {}
+        policy = (one.get("HostConfig") or {}).get("RestartPolicy") or {}
         return Container(
             id=one["Id"],
             name=one["Name"].lstrip("/"),
@@ -232,7 +223,8 @@ class Client:
             created=seconds(one.get("Created")),
             started=seconds(state.get("StartedAt")),
             finished=seconds(state.get("FinishedAt")),
-            restart=str(((one.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"),
+            restart=str(policy.get("Name") or "no"),
+            most_restarts=int(policy.get("MaximumRetryCount") or 0),
             check=health_check(one["Config"].get("Healthcheck") or {}),
             config_hash=carried.get(labels.CONFIG_HASH, ""),
             parts=_parts(one),
@@ -341,11 +333,9 @@ def last_check(health: Mapping[str, Any]) -> tuple[str, str]:
 
 def _probe(carried: Mapping[str, str]) -> Probe | None:
     """The readiness probe that our label carries: so ``status`` needs no configuration."""
-    text = carried.get(labels.PROBE)
-    if not text:
-        return None
-    # A later lcompose may have written more fields; its project must be taken down all the same.
-    return Probe(**{name: value for name, value in json.loads(text).items() if name in Probe.__slots__})
+    from lcompose.gatespec import probe_in
+
+    return probe_in(carried.get(labels.PROBE, ""))
 
 
 def _after(carried: Mapping[str, str]) -> tuple[str, ...]:
@@ -364,12 +354,6 @@ def _ports(found: Mapping[str, Any]) -> tuple[tuple[int, str, int], ...]:
         for port, bindings in found.items()
         for binding in bindings or ()
     )
-
-
-def _now() -> bytes:
-    from datetime import UTC, datetime
-
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}999Z ".encode()
 
 
 def _tail(tail: int | None) -> list[str]:

@@ -25,7 +25,7 @@ FIXES = (
     ("port is already allocated", "Stop what uses that port, or publish another one."),
     ("No such file or directory", "Create the file, or correct the path in the compose file."),
     ("no such file or directory", "Create the file, or correct the path in the compose file."),
-    ("", "If an image cannot be pulled, name another one with --image SERVICE=IMAGE."),
+    ("", "If an image cannot be pulled, correct its name, or log in to its registry."),
 )
 INSTALL_COMPOSE = "Install Docker Compose v2.23.1 or later (the package docker-compose-plugin)."
 

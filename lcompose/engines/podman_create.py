@@ -38,7 +38,7 @@ FIXES = (
     ("address already in use", "Stop what uses that port, or publish another one."),
     ("source path does not exist", "Create the file, or correct the path in the compose file."),
     ("no such file or directory", "Create the file, or correct the path in the compose file."),
-    ("", "If an image cannot be pulled, name another one with --image SERVICE=IMAGE."),
+    ("", "If an image cannot be pulled, correct its name, or log in to its registry."),
 )
 
 Tell = Callable[[str], None]

@@ -13,7 +13,7 @@ from lcompose.errors import MachineError
 from lcompose.logs import files
 from lcompose.logs.cursor import Cursor
 from lcompose.logs.files import GOES_ON, Record, files_of, record_of, record_path
-from lcompose.logs.lines import OURS, STAMP
+from lcompose.logs.lines import STAMP
 
 FIX = "Make space there, or set XDG_STATE_HOME to a folder that you may write."
 
@@ -46,15 +46,15 @@ class Book:
 
         Raises: OSError.
         """
-        # Behind a line that says that some are lost, nothing is known of what was before.
-        cursor = Cursor() if lines.startswith(OURS) else self.cursor
+        cursor = self.cursor.after(lines)
         half, self.half = self.half, b""
-        if half and _stamp(half) != _stamp(lines):
+        # Of a line that was cut within its time nothing is lost: it comes again.
+        if _stamp(half) and _stamp(half) != _stamp(lines):
             lines = half + b"\n" + lines
         if self.record.size and self.record.size + len(lines) > files.MOST_BYTES:
             self._turn()
         self._write(lines)
-        self.record = replace(self.record, size=self.record.size + len(lines), cursor=cursor.after(lines))
+        self.record = replace(self.record, size=self.record.size + len(lines), cursor=cursor)
 
     def leave(self, half: bytes) -> None:
         """Lets the file end with a line that has no end yet.
@@ -130,7 +130,9 @@ def _found(folder: Path, container: str, name: str, created: float, text: str) -
     record = record_of(text)
     path = there[-1]
     if record is None or record.file != path.name or record.size > path.stat().st_size:
-        record = Record(container, name, path.name)
+        # The newest file may have nothing but its heading yet.
+        before = [_counted(path.parent, Record(container, name, path.name)).cursor for path in there[-2:-1]]
+        record = Record(container, name, path.name, cursor=before[0] if before else Cursor())
     return _counted(folder, record)
 
 
@@ -149,5 +151,6 @@ def _counted(folder: Path, record: Record) -> Book:
         stream.seek(size)
         while piece := stream.read(files.PIECE):
             ready, end, rest = (rest + piece).rpartition(b"\n")
-            size, cursor = size + len(ready + end), cursor.after(ready + end)
+            size += len(ready + end)
+            cursor = cursor.after((ready + end) if not ready.startswith(GOES_ON) else ready.partition(b"\n")[2] + end)
     return Book(folder, replace(record, size=size, cursor=cursor), half=rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -110,8 +111,8 @@ def say_missing(engine: Engine, containers: Iterable[Container], directory: Path
 def _has(engine: Engine, container: str) -> bool:
     """Whether an engine has a container; in doubt it has."""
     try:
-        for _ in engine.stream(container, tail=0):
-            break
+        # To its end: an engine's command line says first what is wrong, and then fails.
+        deque(engine.stream(container, tail=1), maxlen=0)
     except LcomposeError as error:
         return not is_gone(error)
     return True

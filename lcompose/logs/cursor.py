@@ -39,6 +39,9 @@ class Cursor:
 
     def after(self, lines: bytes) -> Cursor:
         """The cursor when these whole lines are known too."""
+        if lines.startswith(OURS):
+            # Some are lost here, so nothing counts that was before.
+            return Cursor().after(lines.partition(b"\n")[2])
         latest = STAMP.match(max(lines.split(b"\n")))
         if latest is None or latest[0] <= self.time:
             return self._counted(_times(lines)) if lines else self

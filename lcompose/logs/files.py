@@ -172,10 +172,10 @@ def last_run(folder: Path) -> list[str]:
 
 
 def forget_old(folder: Path, name: str) -> None:
-    """Removes what is kept of earlier containers of that name, but for the last few."""
+    """Removes what is kept of earlier containers of that name, but for the last few before a new one."""
     found = [read_record(path) for path in folder.glob(".*.json")]
     own = [(files_of(folder, one.id), one.id) for one in found if one and one.name == name]
-    for paths, container in sorted(own)[:-KEPT_CONTAINERS]:
+    for paths, container in sorted(own)[: 1 - KEPT_CONTAINERS]:
         for path in [*paths, record_path(folder, container)]:
             path.unlink(missing_ok=True)
 

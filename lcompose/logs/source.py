@@ -16,6 +16,7 @@ from lcompose.spec.run import Container
 
 # More lines than asked for: what comes first at an engine's own tail may be half a line.
 MORE = 50
+MOST_AT_ONCE = 5000
 
 
 @dataclass
@@ -53,7 +54,9 @@ class Source:
                 return
 
     def last(self, count: int) -> list[Line] | None:
-        """The last lines by the engine's own counting; None where that may miss some."""
+        """The last lines by the engine's own counting; None where that may miss some, or be too many."""
+        if count > MOST_AT_ONCE:
+            return None
         pieces = whole_lines(self.engine.stream(self.container.id, tail=count + MORE), self.redact)
         data = b"".join(pieces)
         cursor = Cursor().after(data)

@@ -10,7 +10,7 @@ from lcompose.logs.lines import in_utc, stamp_of
 AGO = re.compile(r"(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m)?(?:(?P<s>\d{1,6})s)?")
 SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 # With its day and its time; a zone may be left out, and is UTC then, as in the lines themselves.
-TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?")
+TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?")
 
 
 def since(text: str, now: float) -> str:

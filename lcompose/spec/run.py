@@ -16,6 +16,7 @@ Role = Literal["", "server", "oneshot"]
 class Container:
     """One container as its engine describes it. ``state`` is the engine's own word for it.
 
+    ``most_restarts`` is the limit of ``restart``, 0 for none.
     ``created``, ``started`` and ``finished`` are in seconds since 1970, 0 for never. ``check`` is
     the health check that it was made with, whether the file or the image has it. ``config_hash`` is
     Compose's own. ``parts`` are what drift is told by: the name of a part, and a digest of it.
@@ -44,6 +45,7 @@ class Container:
     started: float = 0.0
     finished: float = 0.0
     restart: str = "no"
+    most_restarts: int = 0
     check: Healthcheck | None = None
     config_hash: str = ""
     parts: tuple[tuple[str, str], ...] = ()
@@ -107,7 +109,8 @@ class Gated:
     ``unchecked`` says that the image's own is switched off.
     ``role`` is what somebody said that it is; empty lets its behaviour tell. ``built`` says that
     the image is built here. ``ports`` are the ports of this machine that it opens, as (address, port,
-    protocol). ``gauge`` is a metric that tells how many requests it works on.
+    protocol). ``gauge`` is a metric that tells how many requests it works on. ``beside`` is a program
+    that is run in each of its containers as soon as it is started; nobody waits for it.
     """
 
     name: str
@@ -124,6 +127,7 @@ class Gated:
     ports: tuple[tuple[str, int, str], ...] = ()
     stop_grace: int = 10
     gauge: str = ""
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
