@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lcompose import vendors
+from lcompose.engines.podman_refused import LEFT_OUT
+from lcompose.gatespec import KEYS, PROBE
 from lcompose.lightspeed import images
 from lcompose.merge import merge
 from lcompose.profiles import built_in, profile_layers, read_profile
@@ -87,6 +89,26 @@ def images_table() -> str:
     return _table(("service", "image"), rows)
 
 
+def extension_table() -> str:
+    """What a service of a compose file may say to lcompose."""
+    keys = {name: key for name, key in KEYS.items() if name != "probe"}
+    probe = {f"probe.{name}": key for name, key in PROBE.items()}
+    rows = [
+        (_code(path), f"{_said(key)} Required." if key.required else _said(key)) for path, key in (keys | probe).items()
+    ]
+    return _table(("key", "what it is"), rows)
+
+
+def refused_table() -> str:
+    """The words that are refused where podman-compose reads a file, by what would happen."""
+    words: dict[str, list[str]] = {}
+    for path, effect in LEFT_OUT.items():
+        words.setdefault(effect, []).append(_code(".".join(path)))
+    return _table(
+        ("in a service", "with podman-compose"), [(", ".join(found), effect) for effect, found in words.items()]
+    )
+
+
 def layers_list() -> str:
     """The layers as import-linter holds them, the top one first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -108,6 +130,8 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "settings": settings_table,
         "variables": variables_list,
         "images": images_table,
+        "extension": extension_table,
+        "refused": refused_table,
     },
     "ARCHITECTURE.md": {"layers": layers_list},
 }
@@ -171,9 +195,13 @@ def _for_any_service(path: str) -> str:
 def _about(path: str, key: Key) -> tuple[str, str, str]:
     places = [_code("lightspeed-stack.yaml")] if _holds(EMBEDDED, path) else []
     places += ["profiles"] if _holds(PROFILE, path) else []
+    return _default(path), ", ".join(places) or NOTHING, _said(key)
+
+
+def _said(key: Key) -> str:
     words = key.kind["expected"] if key.kind["type"] == "literal" else ()
     choices = f" One of {', '.join(map(_code, words))}." if words else ""
-    return _default(path), ", ".join(places) or NOTHING, f"{key.doc}{choices}"
+    return f"{key.doc}{choices}"
 
 
 def _holds(keys: Record, path: str) -> bool:
