@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcompose.bundle import (
+    is_held,
     is_ours,
     locked,
     project_directory,
     replace_private_bundle,
+    salt_of,
     sealed,
     was_edited,
     write_atomically,
@@ -305,6 +308,87 @@ def test_a_project_that_another_process_holds_is_not_touched(tmp_path: Path) -> 
         "Wait until it has finished, then try again.",
         7,
     )
+
+
+def test_a_project_that_is_held_is_refused_in_a_moment(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    told: list[str] = []
+    held = locked(tmp_path, "p", 0, lambda: told.append("waiting"))
+    with another_process_holds(tmp_path), pytest.raises(LockedError), held:
+        pass
+    assert time.monotonic() - begun < 5
+    assert told == []
+
+
+def test_another_process_is_waited_for_and_that_is_told_once(tmp_path: Path) -> None:
+    told: list[float] = []
+    with another_process_holds(tmp_path) as child:
+        begun = time.monotonic()
+        threading.Timer(0.5, child.kill).start()
+        with locked(tmp_path, "p", 60, lambda: told.append(time.monotonic() - begun)):
+            waited = time.monotonic() - begun
+    assert 0.5 <= waited < 5
+    assert len(told) == 1
+    assert told[0] < 0.5
+
+
+def test_whether_somebody_holds_a_project_is_told_at_once(tmp_path: Path) -> None:
+    assert not is_held(tmp_path, "p")
+    with another_process_holds(tmp_path):
+        begun = time.monotonic()
+        assert is_held(tmp_path, "p")
+        assert time.monotonic() - begun < 0.1
+    with locked(tmp_path, "p"):
+        pass
+
+
+def test_another_process_is_waited_for_no_longer_than_that(tmp_path: Path) -> None:
+    with another_process_holds(tmp_path):
+        begun = time.monotonic()
+        with pytest.raises(LockedError), locked(tmp_path, "p", 0.6):
+            pass
+        assert 0.6 <= time.monotonic() - begun < 2
+
+
+def test_nobody_is_told_of_waiting_where_nobody_holds_the_project(tmp_path: Path) -> None:
+    told: list[str] = []
+    with locked(tmp_path, "p", 60, lambda: told.append("waiting")):
+        pass
+    assert told == []
+
+
+def test_of_several_at_once_one_works_at_a_time(tmp_path: Path) -> None:
+    at_work: list[str] = []
+    most: list[int] = []
+
+    def go(name: str) -> None:
+        with locked(tmp_path, "p", 60):
+            at_work.append(name)
+            most.append(len(at_work))
+            time.sleep(0.05)
+            at_work.remove(name)
+
+    threads = [threading.Thread(target=go, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+
+
+def test_a_projects_salt_is_made_once_and_is_its_own(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    first, other = (salt_of(folder) for folder in folders)
+    assert (len(first), first == other, salt_of(folders[0])) == (32, False, first)
+    assert (folders[0] / "salt").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_salt_that_cannot_be_kept_is_told_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", lambda *_: failing(errno.ENOSPC))
+    with pytest.raises(MachineError, match="there is no space left"):
+        salt_of(tmp_path)
 
 
 def test_a_process_that_is_killed_lets_its_project_go(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from lcompose.cli.options import console_of, environment, options_of, remember, shared_options
+from lcompose.cli.options import console_of, environment, file_options, options_of, remember, shared_options
 from lcompose.cli.root import COMMANDS, root
 from lcompose.workspace import Options
 
@@ -118,6 +118,35 @@ def test_every_command_but_completion_has_the_shared_options(name: str) -> None:
     assert command
     own = {parameter.name for parameter in command.params}
     assert (name == "completion") or set(Options.__dataclass_fields__) <= own
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_compose_file_is_named_by_the_same_options_wherever_one_may_be(name: str) -> None:
+    command = root.get_command(click.Context(root), name)
+    assert command
+    own = {option: parameter.name for parameter in command.params for option in parameter.opts}
+    if name in ("up", "down", "status", "events"):
+        assert own["-f"] == own["--file"]
+    # On logs, -f follows, as people's fingers know it.
+    if name == "logs":
+        assert (own["-f"], own["--file"]) == ("follow", "file")
+
+
+def test_files_and_composes_profiles_add_up() -> None:
+    @click.command()
+    @file_options
+    def command(**given: Any) -> dict[str, Any]:
+        return given
+
+    args = ["-f", "a.yaml", "--file", "b.yaml", "--compose-profile", "x", "--compose-profile", "y"]
+    result = CliRunner().invoke(command, args, standalone_mode=False)
+    assert result.return_value == {"files": ("a.yaml", "b.yaml"), "compose_profiles": ("x", "y")}
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+def test_a_time_to_become_ready_is_a_number_of_seconds(seconds: str) -> None:
+    result = CliRunner().invoke(root, ["up", "--wait-timeout", seconds])
+    assert result.exit_code == 2
 
 
 def test_an_unknown_command_gets_its_near_miss() -> None:

@@ -184,6 +184,12 @@ def told(*events: Event, **more: Any) -> str:
         (Event("detail", "demo", " web Pulling"), "  demo:  web Pulling\n"),
         (Event("detail", "demo", " Container full Created"), ""),
         (Event("detail", "demo", "anything"), ""),
+        (Event("state", "web", "pulling", 0.0, "web:1 is not here"), "  web: pulling: web:1 is not here\n"),
+        (Event("state", "web", "error", 2, "it exited with code 3"), "  web: error: it exited with code 3   (2.0 s)\n"),
+        (Event("state", "web", "offline", 1, "it did its job"), "  web: offline: it did its job   (1.0 s)\n"),
+        (Event("state", "web", "warming", 1, "no longer ready: x"), "  web: warming: no longer ready: x   (1.0 s)\n"),
+        (Event("state", "web", "ready", 1, "HTTP 200"), "  web: ready   (1.0 s)\n"),
+        (Event("state", "web", "unloading", 1, "web is running"), "  web: unloading   (1.0 s)\n"),
     ],
 )
 def test_people_are_told_what_is_news(event: Event, text: str) -> None:
@@ -205,14 +211,28 @@ def test_machines_are_told_every_event_as_an_object_a_line() -> None:
     }
 
 
+def test_machines_are_told_the_cause_where_there_is_one() -> None:
+    event = Event("state", "web", "ready", 1, f"HTTP 200 {SECRET}")
+    assert json.loads(told(event, as_json=True))["cause"] == "HTTP 200 <API_KEY>"
+
+
+def test_a_cause_shows_no_secret() -> None:
+    assert told(Event("state", "web", "error", 0, f"wrong key {SECRET}")) == "  web: error: wrong key <API_KEY>\n"
+
+
 def test_where_nobody_watches_waiting_is_told_now_and_then() -> None:
     events = [Event("waiting", "web", "not yet", second) for second in range(1, 13)]
-    assert told(*events) == "  web: not yet   (5 s)\n  web: not yet   (10 s)\n"
+    assert told(*events) == "  web: not yet   (5.0 s)\n  web: not yet   (10.0 s)\n"
 
 
 def test_where_a_person_watches_one_line_of_waiting_is_written_over() -> None:
     events = [Event("waiting", "web", "not yet", 1), Event("waiting", "db", f"{SECRET}", 1)]
     assert told(*events, watched=True) == ("\r\x1b[K  web not yet   (1 s)\r\x1b[K  web not yet, db <API_KEY>   (1 s)")
+
+
+def test_what_is_not_told_again_is_no_longer_waited_for() -> None:
+    events = [Event("waiting", "engine", "hangs", 1), Event("waiting", "web", "a", 1), Event("waiting", "web", "a", 2)]
+    assert told(*events, watched=True).endswith("\r\x1b[K  engine hangs, web a   (1 s)\r\x1b[K  web a   (2 s)")
 
 
 def test_what_is_ready_is_no_longer_waited_for() -> None:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcompose.emit import yaml_text
+from lcompose.emit import Tagged, yaml_text
 from lcompose.errors import UsageError
 from lcompose.load import parse, plain
 
@@ -108,3 +108,7 @@ def test_a_file_name_that_is_not_utf_8_is_refused_with_a_way_out() -> None:
         "'/data/caf\\udce9'",
         "Rename the file or folder, or correct the variable.",
     )
+
+
+def test_a_tag_of_composes_is_written_before_its_text() -> None:
+    assert yaml_text({"a": Tagged("!reset"), "b": Tagged("!override", "x")}) == "a: !reset\nb: !override x\n"

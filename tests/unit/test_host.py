@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from lcompose import host
 from lcompose.errors import EngineError, MachineError, UsageError
 from lcompose.host import (
     MAX_FILE,
+    SHORT_GRACE,
     Finished,
     content,
     exists,
@@ -21,9 +26,12 @@ from lcompose.host import (
     find_program,
     lines,
     port_is_free,
+    private_folder,
     read_file,
     readable_by_others,
     run,
+    running,
+    socket_listens,
     state_directory,
 )
 
@@ -212,6 +220,122 @@ def test_closing_the_lines_ends_the_program(tmp_path: Path) -> None:
     assert wait_until_gone(pid)
 
 
+def test_a_program_runs_in_the_folder_that_is_given(tmp_path: Path) -> None:
+    assert run(["pwd"], timeout=10, cwd=str(tmp_path)).out == f"{tmp_path}\n"
+
+
+# ---------------------------------------------------------------- one limit for all
+
+
+@pytest.fixture
+def limited() -> Iterator[float]:
+    """A moment, half a second from now, beyond which no program runs."""
+    moment = time.monotonic() + 0.5
+    host.limit(moment)
+    yield moment
+    host.limit(None)
+
+
+def test_without_a_limit_there_is_all_the_time_in_the_world() -> None:
+    assert host.left() == float("inf")
+
+
+def test_what_is_left_gets_less_and_a_little_always_stays(limited: float) -> None:
+    assert host.left() == pytest.approx(0.5, abs=0.1)
+    host.limit(time.monotonic() - 60)
+    assert host.left() == SHORT_GRACE
+
+
+def test_a_limit_may_be_moved_and_taken_away(limited: float) -> None:
+    host.limit(limited + 60)
+    assert host.left() > 50
+    host.limit(None)
+    assert host.left() == float("inf")
+
+
+def test_no_program_runs_beyond_the_limit_whatever_time_it_was_given(limited: float) -> None:
+    with pytest.raises(EngineError, match="did not end"):
+        run(["sleep", "60"], timeout=60)
+    assert limited <= time.monotonic() < limited + 0.7
+
+
+def test_a_program_that_has_less_time_than_the_limit_ends_in_its_own(limited: float) -> None:
+    with pytest.raises(EngineError):
+        run(["sleep", "60"], timeout=0.1)
+    assert time.monotonic() < limited + 0.2
+
+
+def test_beyond_the_limit_a_short_question_is_still_answered() -> None:
+    host.limit(time.monotonic() - 60)
+    try:
+        assert run(["echo", "yes"], timeout=10).out == "yes\n"
+    finally:
+        host.limit(None)
+
+
+def test_what_is_deaf_is_killed_soon_when_the_limit_has_passed(limited: float) -> None:
+    with pytest.raises(EngineError):
+        run(["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], timeout=60)
+    assert time.monotonic() < limited + SHORT_GRACE + 1
+
+
+def test_everything_that_still_runs_can_be_ended(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    failed: list[object] = []
+
+    def go() -> None:
+        failed.append(run(["sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"], timeout=60).code)
+
+    going = threading.Thread(target=go)
+    going.start()
+    until = time.monotonic() + 5
+    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < until:
+        time.sleep(0.01)
+    host.end_running(SHORT_GRACE)
+    going.join(5)
+    assert failed == [-15]
+
+
+# ---------------------------------------------------------------- beside us
+
+
+def test_a_program_that_runs_beside_us_is_ended_when_it_is_no_longer_needed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"echo $$ > {pid_file}; exec sleep 60"
+    with running(["sh", "-c", script], env={"PATH": os.defpath}, cwd=str(tmp_path)) as still_runs:
+        until = time.monotonic() + 5
+        while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert still_runs()
+    assert wait_until_gone(int(pid_file.read_text()))
+
+
+def test_a_program_that_runs_beside_us_and_ends_by_itself_is_told(tmp_path: Path) -> None:
+    with running(["true"], env={"PATH": os.defpath}, cwd=str(tmp_path)) as still_runs:
+        until = time.monotonic() + 5
+        while still_runs() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not still_runs()
+
+
+def test_a_private_folder_is_its_owners_and_gone_afterwards() -> None:
+    with private_folder() as folder:
+        (folder / "a").write_text("x")
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_whether_somebody_answers_at_a_socket_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    assert not socket_listens(path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        assert not socket_listens(path)
+        server.listen()
+        assert socket_listens(path)
+    assert not socket_listens(path)
+
+
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "::1"])
 def test_a_port_that_somebody_listens_on_is_not_free(bind: str) -> None:
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
@@ -235,6 +359,21 @@ def test_a_port_behind_a_connection_that_just_ended_is_free() -> None:
             client.recv(1)
         accepting.join()
     assert port_is_free("127.0.0.1", port)
+
+
+def test_a_port_of_ipv4_is_not_in_the_way_of_one_of_ipv6() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        assert port_is_free("::", listener.getsockname()[1])
+
+
+def test_where_there_is_no_ipv6_its_ports_are_left_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EAFNOSUPPORT, "no such family")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert port_is_free("::1", 8080)
 
 
 def test_an_address_that_this_machine_does_not_have_is_left_to_the_engine() -> None:

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,23 @@ import pytest
 from lcompose.engines.fake import FakeEngine
 from lcompose.errors import EngineError
 from lcompose.host import Finished
-from lcompose.observe import Way, ask, is_remote, judged, secrets_of, snapshot, ways
-from lcompose.spec.project import Probe
+from lcompose.observe import Way, ask, busy, is_remote, judged, run_check, secrets_of, snapshot, ways
+from lcompose.spec.project import Healthcheck, Probe
 from lcompose.spec.run import Answer, Container, Observed
 from tests.unit.given import container
 
 HEALTH = Probe(8321, "/v1/health")
 READINESS = Probe(8080, "/readiness", field="overall_status", expected="healthy")
 SILENT = Answer(ok=False, detail="does not answer yet")
+METRICS = b"""# HELP vllm:num_requests_running Requests.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{model_name="a b",engine="0"} 0.0
+vllm:num_requests_running{model_name="other",engine="0"} 2.0 1700000000000
+vllm:num_requests_running_total 9
+idle 0
+timed 0 1700000000000
+odd soon
+"""
 
 
 class Service(http.server.BaseHTTPRequestHandler):
@@ -42,15 +51,20 @@ class Service(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"no HTTP at all\r\n\r\n")
         elif self.path == "/closed":
             self.close_connection = True
+        elif self.path == "/metrics":
+            self.say(200, METRICS)
         else:
             self.answer()
 
     def answer(self) -> None:
         body = b'{"overall_status": "healthy"}' if self.headers.get("Authorization") != "Bearer bad" else b"{}"
-        self.send_response(503 if self.path == "/busy" else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.say({"/busy": 503, "/empty": 204, "/moved": 302}.get(self.path, 200), body)
+
+    def say(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0" if status == 204 else str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(b"" if status == 204 else body)
 
     def trickle(self) -> None:
         self.send_response(200)
@@ -282,3 +296,181 @@ def test_what_is_secret_is_known_from_the_containers_variables() -> None:
 def test_a_snapshot_has_the_containers_as_they_are_now() -> None:
     fake = FakeEngine([container("web")], script={"web": [container("web", "exited")]})
     assert snapshot(fake, "demo") == Observed((container("web", "exited"),))
+
+
+# ---------------------------------------------------------------- the status that is wanted
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "ok"),
+    [
+        ("/ok", 0, True),
+        ("/ok", 200, True),
+        ("/ok", 204, False),
+        ("/empty", 204, True),
+        ("/moved", 0, True),
+        ("/moved", 200, False),
+        ("/busy", 0, False),
+        ("/busy", 503, True),
+    ],
+)
+def test_a_probe_wants_one_status_or_any_that_is_no_error(path: str, status: int, ok: bool, port: int) -> None:
+    assert ask(FakeEngine(), Probe(8321, path, status=status), published(port)).ok is ok
+
+
+# ---------------------------------------------------------------- TCP
+
+
+TCP = Probe(8321, scheme="tcp")
+OPEN = Answer(ok=True, detail="port 8321 accepts connections")
+SHUT = Answer(ok=False, detail="port 8321 does not accept connections yet")
+
+
+@contextmanager
+def listening(*, keeps: bool, says: bytes = b"") -> Iterator[int]:
+    """Somebody who accepts connections, and keeps or ends each."""
+    kept: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                one, _ = server.accept()
+                with suppress(OSError):
+                    one.sendall(says)
+                if keeps:
+                    kept.append(one)
+                else:
+                    one.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    for one in kept:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("keeps", "says", "expected"),
+    [(True, b"", OPEN), (True, b"220 hello", OPEN), (False, b"", SHUT), (False, b"220 hello", OPEN)],
+)
+def test_a_port_is_open_when_a_connection_is_kept_or_something_is_said(
+    keeps: bool, says: bytes, expected: Answer
+) -> None:
+    with listening(keeps=keeps, says=says) as port:
+        assert ask(FakeEngine(), TCP, published(port)) == expected
+
+
+def test_a_port_that_refuses_is_not_open_yet(free_port: int) -> None:
+    assert ask(FakeEngine(), TCP, published(free_port)) == SHUT
+
+
+def test_a_port_is_asked_at_the_containers_own_address_first() -> None:
+    found = replace(published(18321), address="10.0.0.2")
+    assert list(ways(TCP, found)) == [Way("10.0.0.2", 8321), Way("127.0.0.1", 18321)]
+
+
+def test_a_port_whose_container_leads_nowhere_is_asked_where_it_is_published(nowhere: int) -> None:
+    with listening(keeps=True) as port:
+        found = container("web", address="127.0.0.1", ports=((nowhere, "127.0.0.1", port),))
+        assert ask(FakeEngine(), replace(TCP, port=nowhere), found).ok
+
+
+@pytest.mark.parametrize(
+    ("finished", "expected"),
+    [
+        (Finished(0, "0\n", ""), OPEN),
+        (
+            Finished(1, "", "ConnectionRefusedError: no"),
+            Answer(ok=False, detail="does not answer yet (ConnectionRefusedError: no)"),
+        ),
+    ],
+)
+def test_a_port_that_cannot_be_reached_is_asked_from_inside(finished: Finished, expected: Answer) -> None:
+    assert inside(finished, TCP) == expected
+
+
+# ---------------------------------------------------------------- health checks
+
+
+CHECK = Healthcheck(("CMD", "a", "b c"), timeout=7)
+
+
+@dataclass
+class Recording(FakeEngine):
+    """An engine that keeps what was run in a container, and for how long at most."""
+
+    ran: list[tuple[list[str], float]] = field(default_factory=list)
+
+    def execute(self, container: str, argv: Any, timeout: float) -> Finished:
+        self.ran.append((list(argv), timeout))
+        return super().execute(container, argv, timeout)
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        (("CMD", "a", "b c"), ["a", "b c"]),
+        (("CMD-SHELL", "a | b"), ["/bin/sh", "-c", "a | b"]),
+        (("a", "b"), ["a", "b"]),
+    ],
+)
+def test_a_health_check_is_run_as_its_engine_would(command: tuple[str, ...], argv: list[str]) -> None:
+    engine = Recording(inside={"web": [Finished(0, "", "")]})
+    run_check(engine, replace(CHECK, command=command), container("web"))
+    assert engine.ran == [(argv, 7)]
+
+
+@pytest.mark.parametrize(
+    ("finished", "expected"),
+    [
+        (Finished(0, "fine\n", ""), Answer(ok=True, detail="fine")),
+        (Finished(0, "", ""), Answer(ok=True)),
+        (Finished(1, "no\n  db\n", "error\n"), Answer(ok=False, detail="no db error")),
+        (Finished(3, "", ""), Answer(ok=False, detail="exit code 3")),
+        (Finished(1, "x" * 999 + "end", ""), Answer(ok=False, detail="x" * 297 + "end")),
+        (
+            Finished(127, "", "/bin/sh: curl: not found"),
+            Answer(ok=False, detail="/bin/sh: curl: not found", missing="curl"),
+        ),
+        (Finished(0, "/bin/sh: curl: not found", ""), Answer(ok=True, detail="/bin/sh: curl: not found")),
+    ],
+)
+def test_a_health_check_has_its_answer(finished: Finished, expected: Answer) -> None:
+    assert run_check(FakeEngine(inside={"web": [finished]}), CHECK, container("web")) == expected
+
+
+def test_a_program_that_is_missed_by_one_of_two_is_no_certainty() -> None:
+    check = replace(CHECK, command=("CMD-SHELL", "curl x || wget x"))
+    said = Finished(1, "", "/bin/sh: curl: not found\nwget: connection refused")
+    found = run_check(FakeEngine(inside={"web": [said]}), check, container("web"))
+    assert found == Answer(ok=False, detail="/bin/sh: curl: not found wget: connection refused")
+
+
+def test_a_health_check_that_does_not_end_is_told_so() -> None:
+    fake = FakeEngine(failures={"execute": EngineError("docker exec did not end within 7 s")})
+    assert run_check(fake, CHECK, container("web")) == Answer(ok=False, detail="it did not end within 7 s")
+
+
+# ---------------------------------------------------------------- gauges
+
+
+@pytest.mark.parametrize(
+    ("gauge", "works"),
+    [
+        ("vllm:num_requests_running", True),
+        ("idle", False),
+        ("timed", False),
+        ("odd", None),
+        ("unknown", None),
+        ("vllm:num_requests", None),
+    ],
+)
+def test_whether_a_service_works_is_told_by_a_gauge_or_not_at_all(gauge: str, works: bool | None, port: int) -> None:
+    assert busy(FakeEngine(), gauge, HEALTH, published(port)) is works
+
+
+def test_a_gauge_that_cannot_be_asked_for_tells_nothing(free_port: int) -> None:
+    assert busy(FakeEngine(), "idle", HEALTH, published(free_port)) is None
+    assert busy(FakeEngine(), "idle", HEALTH, container("web")) is None
+    assert busy(FakeEngine(address="ssh://elsewhere"), "idle", HEALTH, published(free_port)) is None

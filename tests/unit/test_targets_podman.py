@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -145,6 +146,13 @@ def test_volumes_and_files_are_mounted_in_the_long_form() -> None:
         ("volume", "data", "/data"),
         ("bind", "./f", "/f"),
     ]
+
+
+@pytest.mark.parametrize("facts", [FOLDER, RUN])
+def test_a_bundle_tells_how_each_service_is_written_down(facts: TargetFacts) -> None:
+    bundle = translate(project(SERVICE, replace(SERVICE, name="other", environment=ENVIRONMENT)), facts, PLACE)
+    services = yaml.safe_load(bundle.main.text)["services"]
+    assert {name: json.loads(text) for name, text in bundle.services} == services
 
 
 def test_the_digest_changes_with_the_document_alone() -> None:

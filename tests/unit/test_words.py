@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -210,6 +211,13 @@ def test_a_health_check_has_times_and_literal_words() -> None:
         "retries": 5,
         "start_period": "90s",
     }
+
+
+def test_services_are_each_one_text() -> None:
+    services = {"web": {"image": "web:1", "labels": {"a": "é"}}, "db": {"image": "db:1"}}
+    found = words.as_json(services)
+    assert {name: json.loads(text) for name, text in found} == services
+    assert [name for name, _ in found] == ["web", "db"]
 
 
 READER = Service("s", "i", mounts=(DocumentMount("a.yaml", "/a"), FileMount("/f", "/f"), VolumeMount("v", "/v")))
