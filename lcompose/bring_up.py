@@ -227,8 +227,8 @@ def _gated(job: Job) -> Iterator[Event]:
             logs.collect_all(job.engine, _begun(gate.watch.observed), job.place / "logs", job.secrets)
     finally:
         job.observed = gate.watch.observed
-        # Whoever still follows events or asks is of no use any more.
-        host.end_running(host.SHORT_GRACE)
+        # Whoever still follows events or asks is of no use any more, and none of them has anything to lose.
+        host.end_running(0)
         if not job.passed:
             with suppress(LcomposeError):
                 _remember_shots(job, gate.ended_well())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from lcompose.columns import aligned
 from lcompose.errors import ConfigError, Finding, LcomposeError
 from lcompose.spec.events import Event
 from lcompose.spec.project import Change
@@ -119,7 +120,7 @@ class Console:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Prints a table as the result."""
-        self.result("\n".join(_table_lines(header, rows)))
+        self.result("\n".join(aligned([header, *rows])))
 
     def redacted(self, value: Any) -> Any:
         """A value for machines without secrets: in JSON text one may be written with escapes."""
@@ -135,14 +136,6 @@ class Console:
     def _clear(self) -> None:
         if self.lively:
             self.err.write("\r\x1b[K")
-
-
-def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(str(row[index])) for row in [header, *rows]) for index in range(len(header))]
-    return [
-        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
-    ]
 
 
 def _event_fields(event: Event) -> Mapping[str, Any]:

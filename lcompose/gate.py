@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from lcompose.columns import aligned
 from lcompose.engines import Engine
 from lcompose.errors import LcomposeError, NotReadyError
 from lcompose.lifecycle import State, may_follow, observed_state
 from lcompose.readiness import ENDED as OVER
 from lcompose.readiness import NOT_YET, Observation, Verdict, judge
+from lcompose.reasons import HEADER, last_words, row
 from lcompose.spec.events import Event
 from lcompose.spec.run import Container, Dependency, Gated, GateSpec, Observed
 from lcompose.spec.secrets import Secrets
@@ -27,15 +29,11 @@ MOST_RESTARTS = 3
 # Seconds in which a service may die as often as it likes, as long as others are still coming up:
 # what it needs may be among them.
 FORGIVING = 15.0
-LAST_LINES = 15
-LONGEST_LINE = 300
 # Starts side by side: engines take 0.2 s of a core for one, and a hundred at once outlast their deadline.
 MOST_STARTS = 8
 MOST_TOLD = 10
 # Seconds in which the last words of those that failed must be here.
 LAST_WORDS = 0.35
-# So many are quoted: more of them have one cause, and each is a call to the engine.
-MOST_QUOTED = 5
 # Where only a failure is told, and no deadline is near, they may take longer.
 LONGER_WORDS = 3.0
 # Verdicts also change with time alone, such as that of a service that must run for a while.
@@ -45,7 +43,7 @@ ASIDE_EVERY = 10.0
 ASIDE_BEFORE_END = 1.5
 # Seconds that a program has which is run beside a service's own.
 BESIDE_TIMEOUT = 600.0
-START, WORDS, BESIDE, ASIDE = "start", "words", "beside", ("aside",)
+START, BESIDE, ASIDE = "start", "beside", ("aside",)
 ENDED: Mapping[str, State] = {"ready": "ready", "done": "offline", "failed": "error"}
 
 
@@ -338,14 +336,15 @@ class Gate:
 
     def _not_ready(self, why: str) -> NotReadyError:
         rows = [
-            _cells(service.name, one, self._tracks[service.name].verdict)
+            row(service.name, one, self._tracks[service.name].verdict)
             for service in self.spec.services
             for one in self.watch.observed.of(service.name) or (None,)
         ]
-        lines = _aligned([("SERVICE", "STATE", "EXIT", "RESTARTS", "REASON"), *rows])
+        lines = aligned([HEADER, *rows])
         if self.watch.trouble:
             lines.append(f"the engine: {self.watch.trouble}")
-        lines += self._last_words()
+        late = self.work.now() + LONGER_WORDS > self.deadline
+        lines += last_words(self._guilty(), self.engine, self.work, LAST_WORDS if late else LONGER_WORDS)
         return NotReadyError(
             what=f"the stack is not ready: {why}",
             where=self.spec.project,
@@ -354,48 +353,10 @@ class Gate:
             details=tuple(self.secrets.redact("\n".join(lines)).splitlines()),
         )
 
-    def _last_words(self) -> list[str]:
-        """What those said that failed; one that only waits for them has nothing to say."""
+    def _guilty(self) -> list[Container]:
+        """Those that failed, or that time ran out for; one that only waits for them has nothing to say."""
         by_state: dict[str, list[Container]] = {"failed": [], "waiting": []}
         for name, track in self._tracks.items():
             if track.verdict.state in by_state and (track.begun or track.verdict.state == "failed"):
                 by_state[track.verdict.state] += self.watch.observed.of(name)
-        guilty = (by_state["failed"] or by_state["waiting"])[:MOST_QUOTED]
-        for one in guilty:
-            self.work.submit((WORDS, one.id), partial(self.engine.logs, one.id, LAST_LINES))
-        texts: dict[str, str] = {}
-        now = self.work.now()
-        until = now + (LAST_WORDS if now + LONGER_WORDS > self.deadline else LONGER_WORDS)
-        while len(texts) < len({one.id for one in guilty}) and self.work.now() < until:
-            for result in self.work.wait(until - self.work.now()):
-                if result.key[0] == WORDS:
-                    texts[result.key[1]] = _said(result.value, result.error)
-        missing = "(its log could not be read in time)"
-        return [line for one in guilty for line in _quoted(one, texts.get(one.id, missing))]
-
-
-def _said(text: Any, error: Exception | None) -> str:
-    if isinstance(error, LcomposeError):
-        return f"({error.what})"
-    if error:
-        raise error
-    return str(text)
-
-
-def _quoted(one: Container, text: str) -> list[str]:
-    from lcompose.logs import TIME
-
-    said = [line[:LONGEST_LINE] for raw in text.splitlines() if (line := TIME.sub("", raw).rstrip())][-LAST_LINES:]
-    return [f"--- the last lines of {one.name}:", *(said or ["(it printed nothing)"])]
-
-
-def _cells(name: str, one: Container | None, verdict: Verdict) -> tuple[str, ...]:
-    if one is None:
-        return (name, "absent", "", "", verdict.reason)
-    code = "" if one.state in ("running", "created", "configured") else str(one.exit_code)
-    return (name, one.state, code, str(one.restarts), verdict.reason)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return by_state["failed"] or by_state["waiting"]

@@ -16,7 +16,7 @@ from lcompose.work import Result, Work
 # the pauses grow with their number, so that a client that waits for 100 stays below a tenth of a core.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.2
-SLOWER = 1.25
+SLOWER = 1.05
 PAUSE_PER_SERVICE = 0.02
 # A check inside costs an engine 100 ms of a core.
 FIRST_CHECK = 0.1

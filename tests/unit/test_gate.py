@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lcompose.engines import EngineEvent
 from lcompose.engines.fake import NO_ANSWER
 from lcompose.errors import EngineError, LcomposeError, NotReadyError
-from lcompose.gate import FORGIVING, LAST_WORDS, MOST_QUOTED, MOST_STARTS, MOST_TOLD, Gate, Passed
+from lcompose.gate import FORGIVING, LAST_WORDS, MOST_STARTS, MOST_TOLD, Gate, Passed
 from lcompose.host import Finished
 from lcompose.readiness import Verdict
+from lcompose.reasons import MOST_QUOTED
 from lcompose.spec.events import Event
 from lcompose.spec.project import Healthcheck, Probe
 from lcompose.spec.run import Container, Dependency, Gated, GateSpec, Observed
