@@ -109,9 +109,9 @@ def test_the_folder_starts_with_podman_compose(
     model: Model,
     lcompose: Lcompose,
 ) -> None:
-    from lcompose.engines.podman import compose_program
+    from lcompose.engines.podman_provider import provider
 
-    program = compose_program(os.environ)
+    program = provider(os.environ).program
     assert program
     options, lcore, _ = ports()
     env = model.variables(podman)
