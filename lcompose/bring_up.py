@@ -51,7 +51,8 @@ class Deadline:
 class Job:
     """One ``up``: what it works with, and what it has found out so far.
 
-    ``file`` is what messages call the source. ``events`` are all that was told.
+    ``file`` is what messages call the source. ``events`` are all that was told, ``troubles`` what went
+    wrong beside that.
     """
 
     engine: Engine
@@ -71,6 +72,7 @@ class Job:
     passed: Passed | None = None
     shown: dict[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
     @property
     def spec(self) -> GateSpec:
@@ -224,7 +226,7 @@ def _gated(job: Job) -> Iterator[Event]:
         job.passed = gate.passed
         if any(step.verb == "start" for step in job.plan.steps):
             # Else nobody could say later that it is missing what somebody took away meanwhile.
-            logs.collect_all(job.engine, _begun(gate.watch.observed), job.place / "logs", job.secrets)
+            job.troubles += logs.collect_all(job.engine, _begun(gate.watch.observed), job.place / "logs", job.secrets)
     finally:
         job.observed = gate.watch.observed
         # Whoever still follows events or asks is of no use any more, and none of them has anything to lose.
@@ -264,7 +266,15 @@ def _remember_made(job: Job) -> None:
             gated=replace(service, beside=()),
         )
     job.memory = Memory({**_others(job), **found})
-    memory.save(job.place, job.memory, job.secrets.redact)
+    _save(job)
+
+
+def _save(job: Job) -> None:
+    """Where there is no space for it, a stack that is ready is ready all the same."""
+    try:
+        memory.save(job.place, job.memory, job.secrets.redact)
+    except LcomposeError as error:
+        job.troubles.append(f"what was started cannot be remembered: {error.what} ({error.where})")
 
 
 def _others(job: Job) -> dict[str, Remembered]:
@@ -281,7 +291,7 @@ def _remember_shots(job: Job, done: tuple[str, ...]) -> None:
         found[name] = replace(known, done=(*known.done, *more))
     if found != dict(job.memory.services):
         job.memory = Memory(found)
-        memory.save(job.place, job.memory, job.secrets.redact)
+        _save(job)
 
 
 def _remember_done(job: Job) -> None:
@@ -300,7 +310,7 @@ def _remember_done(job: Job) -> None:
     found = {**_others(job), **found}
     if found != dict(job.memory.services):
         job.memory = Memory(found)
-        memory.save(job.place, job.memory, job.secrets.redact)
+        _save(job)
 
 
 # ---------------------------------------------------------------- after a failure

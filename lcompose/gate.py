@@ -97,7 +97,9 @@ class Gate:
             self.watch.know(observed)
         self._tracks = {service.name: _Track() for service in spec.services}
         dependencies = [one for service in spec.services for one in service.depends]
+        # They must do their job; that they run, or are healthy, is not enough.
         self._adopted = {one.service for one in dependencies if one.condition == "completed"}
+        self._adopted |= {service.name for service in spec.services if service.role == "oneshot"}
         # Containers that may be started, by service, and how many starts are going on.
         self._queue: list[tuple[str, str]] = []
         self._starting = 0

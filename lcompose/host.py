@@ -122,7 +122,8 @@ def run(
     try:
         code = child.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
-        what = f"{' '.join(argv[:3])} did not end within {timeout:.0f} s"
+        within = f"within {timeout:.0f} s" if timeout >= 1 else "in time"
+        what = f"{' '.join(argv[:3])} did not end {within}"
         raise EngineError(what, "", "Look whether the engine hangs, then try again.") from None
     finally:
         if child.poll() is None:
@@ -160,6 +161,16 @@ def private_folder() -> Iterator[Path]:
     # What a program left in it may still be written to.
     with TemporaryDirectory(prefix="lcompose-", ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+def lasting_folder(env: Mapping[str, str]) -> Path:
+    """A folder of ours that stays, for programs that outlive us; where there can be none, the root."""
+    folder = state_directory(env) / "started-here"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return Path("/")
+    return folder
 
 
 @contextmanager

@@ -232,6 +232,8 @@ def _stable(seen: Observation) -> Verdict | None:
     running = [one for one in seen.containers if one.state == "running"]
     if not running:
         return None
+    if seen.service.role == "oneshot":
+        return Verdict("waiting", "it is at its job")
     ran = min(seen.now - one.started for one in running)
     if ran < seen.stability:
         return Verdict("waiting", f"runs; has no health check, so it is watched for {seen.stability:g} s")

@@ -25,7 +25,7 @@ def row(name: str, one: Container | None, verdict: Verdict) -> tuple[str, ...]:
     """What the table says of one container, or of a service that has none."""
     if one is None:
         return (name, "absent", "", "", verdict.reason)
-    code = "" if one.state in ("running", "created", "configured") else str(one.exit_code)
+    code = "" if one.state in ("running", "created", "configured") and not one.exit_code else str(one.exit_code)
     return (name, one.state, code, str(one.restarts), verdict.reason)
 
 

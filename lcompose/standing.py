@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from lcompose.engines import Engine
 from lcompose.lifecycle import Health, State, health_of, observed_state
 from lcompose.observe import ask, busy, run_check
-from lcompose.readiness import Checked, Observation, Verdict, judge
+from lcompose.readiness import KILLED, Checked, Observation, Verdict, judge
 from lcompose.spec.run import Answer, Container, Gated, GateSpec, ImageInfo, Memory, Observed
 
 MOST_AT_ONCE = 32
@@ -29,15 +29,24 @@ class Standing:
 
 
 def standings(
-    spec: GateSpec, engine: Engine, observed: Observed, memory: Memory, images: Mapping[str, ImageInfo], wall: float
+    spec: GateSpec,
+    engine: Engine,
+    observed: Observed,
+    memory: Memory,
+    images: Mapping[str, ImageInfo],
+    wall: float,
+    stopped: frozenset[str] | None = None,
 ) -> list[Standing]:
-    """Every service and each of its containers; each that runs is asked once, side by side."""
+    """Every service and each of its containers; each that runs is asked once, side by side.
+
+    ``stopped`` are the services that we stopped ourselves, as far as that is known.
+    """
     verdicts = verdicts_now(spec, engine, observed, wall)
     found = []
     for service in spec.services:
         verdict = verdicts[service.name]
         for one in observed.of(service.name) or (None,):
-            state = _with_activity(state_of(one, verdict), service, one, engine)
+            state = _with_activity(state_of(one, verdict, stopped), service, one, engine)
             found.append(Standing(service.name, one, state, health_of(state), verdict, drift(one, memory, images)))
     return found
 
@@ -50,11 +59,16 @@ def _with_activity(state: State, service: Gated, one: Container | None, engine: 
     return state if works is None else "serving" if works else "idle"
 
 
-def state_of(one: Container | None, verdict: Verdict) -> State:
-    """The state of a container whose service was judged; what was stopped is no error."""
+def state_of(one: Container | None, verdict: Verdict, stopped: frozenset[str] | None = None) -> State:
+    """The state of a container whose service was judged; what was stopped is no error.
+
+    ``stopped`` are the services that we stopped, if that is known: another that was killed is an error.
+    """
     if one is None:
         return "offline"
     state = observed_state(one, verdict.state == "ready")
+    if state == "offline" and one.exit_code == KILLED and stopped is not None and one.service not in stopped:
+        return "error"
     if state == "warming" and verdict.state == "failed":
         return "error"
     return state

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lcompose.engines import Engine
+from lcompose.engines import Engine, EngineEvent
 from lcompose.errors import LcomposeError
 from lcompose.observe import PATIENCE, ask, run_check, snapshot
 from lcompose.readiness import Checked
@@ -67,6 +67,7 @@ class Watch:
     _blind: bool = True
     _follow_due: float = 0.0
     _asked: dict[tuple[str, str], _Asked] = field(default_factory=dict)
+    _exits: dict[str, int] = field(default_factory=dict)
 
     def know(self, observed: Observed) -> None:
         """Takes a snapshot that somebody else has just made; it is looked again soon, since this one has an age."""
@@ -117,6 +118,9 @@ class Watch:
 
     def _happened(self, result: Result) -> None:
         self._dirty = True
+        event = result.value
+        if isinstance(event, EngineEvent) and event.action == "die" and event.exit_code:
+            self._exits[event.container] = event.exit_code
         if result.value is None:
             # It ended: the engine went away, or cannot tell.
             self._blind = True
@@ -143,8 +147,19 @@ class Watch:
         else:
             self.trouble = ""
             self.looks += 1
-            self.observed = result.value
+            self.observed = self._with_exits(result.value)
             self._forget_old_runs()
+
+    def _with_exits(self, observed: Observed) -> Observed:
+        """One that runs again reads as if it had never failed: its last exit code is added."""
+        return Observed(
+            tuple(
+                replace(one, exit_code=self._exits[one.id])
+                if one.restarts and not one.exit_code and one.state == "running" and one.id in self._exits
+                else one
+                for one in observed.containers
+            )
+        )
 
     def _forget_old_runs(self) -> None:
         """An answer holds for one run of a container: after a restart it is asked again."""

@@ -25,9 +25,11 @@ def main() -> NoReturn:
     code = _run()
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         _silence_stdout()
-    sys.exit(code)
+    # Not sys.exit: it waits for threads, and one of them may hang with the engine that it asked.
+    os._exit(code)
 
 
 def _run() -> int:

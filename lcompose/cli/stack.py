@@ -37,6 +37,7 @@ WAIT_TIMEOUT = 300
 PULL_TIMEOUT = 1800
 # A project's name in somebody else's file, as Compose allows it; it becomes part of a path.
 FOREIGN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+IN_NAME = re.compile(r"\$(?:\{(?P<braced>\w+)(?:(?P<how>:?-)(?P<otherwise>[^}]*))?\}|(?P<bare>\w+))")
 TOP_NAME = re.compile(rb"^name:[ \t]*(?P<name>[^\s#]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 
@@ -232,7 +233,7 @@ def project_of(options: Options, env: Mapping[str, str], named: Sequence[str]) -
 
 def _file_project(options: Options, env: Mapping[str, str], paths: Sequence[Path], directory: Path) -> str:
     asked = options.project_name or env.get("LCOMPOSE_PROJECT_NAME") or env.get("COMPOSE_PROJECT_NAME")
-    name = asked or _said_name(paths) or _from_folder(directory.name)
+    name = asked or _filled(_said_name(paths), env) or _from_folder(directory.name)
     if not FOREIGN_NAME.fullmatch(name):
         fix = "Give it one with -p: a-z, 0-9, _ and -, starting with a letter or digit."
         raise UsageError(f"{name[:40]!r} is not a name for a project", str(paths[0]), fix)
@@ -243,6 +244,17 @@ def _said_name(paths: Sequence[Path]) -> str:
     """What a file calls itself; the last one wins. Read without the rest: that may need variables."""
     names = [match["name"].decode(errors="replace") for path in paths for match in TOP_NAME.finditer(_content(path))]
     return names[-1].strip("\"'") if names else ""
+
+
+def _filled(text: str, env: Mapping[str, str]) -> str:
+    """A name in which variables stand, as Compose fills them in."""
+
+    def value(match: re.Match[str]) -> str:
+        given = env.get(match["braced"] or match["bare"])
+        missing = given is None or (not given and match["how"] == ":-")
+        return (match["otherwise"] or "") if missing else given or ""
+
+    return IN_NAME.sub(value, text)
 
 
 def _from_folder(name: str) -> str:

@@ -38,7 +38,9 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     console.redact = secrets_of(engine, observed).redact
     spec = spec_of_containers(name, observed, remembered, STABILITY)
     images = engine.images([one.image for one in observed.containers if one.image])
-    found = standings(spec, engine, observed, remembered, images, time.time())
+    last = {one.service: one.after for one in memory.history(running.place)}
+    stopped = frozenset(name for name, state in last.items() if state in ("offline", "unloading"))
+    found = standings(spec, engine, observed, remembered, images, time.time(), stopped)
     ready = bool(found) and all(one.verdict.state in FINE for one in found)
     rows = [_row(one) for one in found]
     if console.as_json:

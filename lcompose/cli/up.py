@@ -124,6 +124,8 @@ def _up(console: Console, stack: Stack, begun: float, given: dict[str, Any]) -> 
             with _time_is_up(stack.wait_timeout):
                 for event in bring_up(job):
                     console.event(event)
+        for trouble in job.troubles:
+            console.note(f"warning: {trouble}")
     _say_ready(console, stack, job)
 
 

@@ -19,6 +19,7 @@ from lcompose.spec.run import Container, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT")
+FROM_DAEMON = "Error response from daemon:"
 PROMPT = 8.0  # seconds that an engine has to say which one it is
 QUICK = 20.0  # seconds for a call that only asks or changes one thing; a healthy engine takes 0.3
 
@@ -121,9 +122,9 @@ class Client:
 
     def start(self, container: str) -> None:
         """See Engine."""
-        # Podman's monitor leaves a file where it was started, when memory runs out.
-        with host.private_folder() as folder:
-            self._do("start", container, cwd=str(folder))
+        # Podman's monitor leaves a file where it was started, when memory runs out; and it is from there
+        # that a container is started again, so the folder must stay.
+        self._do("start", container, cwd=str(host.lasting_folder(self._env)))
 
     def stop(self, container: str, grace: int) -> None:
         """See Engine."""
@@ -193,7 +194,7 @@ class Client:
         finished = self._try(*argv, timeout=timeout, cwd=cwd)
         if finished.code:
             command = " ".join([self._dialect.program, *argv[:2]])
-            raise EngineError(f"{command} failed: {_last_line(finished.said)}", "", _advice(self._dialect))
+            raise EngineError(f"{command} failed: {_reason(finished.said)}", "", _advice(self._dialect))
         return finished
 
     def _container(self, one: Mapping[str, Any]) -> Container:
@@ -378,6 +379,12 @@ def _telling_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "rror" in line or "denied" in line or "refused" in line or "found" in line]
     return (telling or lines or ["it said nothing"])[-1]
+
+
+def _reason(text: str) -> str:
+    """What the daemon itself said; Docker's client ends with a line that only says that it failed."""
+    said = [line for line in text.splitlines() if line.startswith(FROM_DAEMON)]
+    return said[0].removeprefix(FROM_DAEMON).strip() if said else _last_line(text)
 
 
 def _last_line(text: str) -> str:

@@ -112,7 +112,7 @@ def test_a_stack_starts_answers_and_goes_away(
     down = lcompose("down", *common, "--volumes", cwd=empty)
     assert down.code == 0, down.err
     assert left_behind(engine, project) == {"containers": [], "networks": [], "volumes": []}
-    assert down.err.index("lightspeed-stack: stopped") < down.err.index("llama-stack: stopped")
+    assert down.err.index("lightspeed-stack: offline: stopped") < down.err.index("llama-stack: offline: stopped")
 
     kept = lcompose("logs", *common, cwd=empty)
     assert "llama-stack | " in kept.out

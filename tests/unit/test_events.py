@@ -284,7 +284,7 @@ def test_how_a_service_is_judged_is_what_the_last_up_remembered(tmp_path: Path) 
     save(tmp_path, Memory({"web": Remembered(gated=Gated("web", role="oneshot"))}))
     scene = Scene(tmp_path, running())
     scene.at(5, scene.becomes(state="exited", exit_code=0), scene.event("die", code=0))
-    assert scene.seen()[1:] == [("web", "ready", "offline", "it did its job (exit code 0)")]
+    assert scene.seen()[1:] == [("web", "warming", "offline", "it did its job (exit code 0)")]
 
 
 def test_what_other_commands_record_is_told_and_not_recorded_again(tmp_path: Path) -> None:

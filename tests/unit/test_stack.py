@@ -119,10 +119,20 @@ def test_a_name_that_may_not_be_one_is_refused_before_it_becomes_a_path(name: st
     assert "-p" in caught.value.fix
 
 
-def test_a_name_that_a_file_makes_of_variables_is_to_be_given(folder: Path) -> None:
-    (folder / "compose.yaml").write_text("name: ${SHOP:-shop}\n")
-    with pytest.raises(UsageError, match="is not a name for a project"):
-        project_of(at(folder), {}, ["compose.yaml"])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("${SHOP:-shop}", "shop"),
+        ("${OWN:-shop}", "mine"),
+        ("${EMPTY:-shop}-1", "shop-1"),
+        ("x${EMPTY-shop}", "x"),
+        ("$OWN-${OWN}", "mine-mine"),
+        ("x${UNSET}", "x"),
+    ],
+)
+def test_a_name_that_a_file_makes_of_variables_is_filled_in(said: str, expected: str, folder: Path) -> None:
+    (folder / "compose.yaml").write_text(f"name: {said}\n")
+    assert project_of(at(folder), {"OWN": "mine", "EMPTY": ""}, ["compose.yaml"]) == expected
 
 
 # ---------------------------------------------------------------- which file

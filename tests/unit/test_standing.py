@@ -193,3 +193,13 @@ def test_what_was_meant_to_run_and_is_not_there_is_among_the_services() -> None:
 @pytest.mark.parametrize("one", [replace(WEB, oneoff=True), replace(WEB, service="")])
 def test_what_somebody_runs_beside_is_no_service(one: Container) -> None:
     assert spec_of_containers("demo", Observed((one,)), Memory(), 3).services == ()
+
+
+@pytest.mark.parametrize(
+    ("stopped", "expected"),
+    [(frozenset({"web"}), "offline"), (frozenset(), "error"), (None, "offline")],
+    ids=["by us", "by somebody else", "nobody knows"],
+)
+def test_one_that_was_killed_is_an_error_unless_we_stopped_it(stopped: frozenset[str] | None, expected: str) -> None:
+    killed = container("web", "exited", exit_code=137, started=1.0)
+    assert state_of(killed, Verdict("failed", ""), stopped) == expected
