@@ -20,7 +20,7 @@ from lcompose.lifecycle import observed_state
 from lcompose.observe import is_remote, snapshot
 from lcompose.plan import Wanted, done_ids, plan_up
 from lcompose.spec.bundle import Bundle
-from lcompose.spec.events import Event, Transition
+from lcompose.spec.events import Event
 from lcompose.spec.run import Container, GateSpec, ImageInfo, Memory, Observed, Plan, Remembered
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineFacts
@@ -137,7 +137,8 @@ def bring_up(job: Job) -> Iterator[Event]:
     """
     try:
         for event in _steps(job):
-            _remember_event(job, event)
+            job.events.append(event)
+            memory.tell(job.place, job.shown, event, time.time())
             yield event
     except NotReadyError as error:
         raise replace(error, details=(*error.details, *_aftermath(job, error))) from None
@@ -241,15 +242,6 @@ def _begun(observed: Observed) -> list[Container]:
 
 
 # ---------------------------------------------------------------- remembering
-
-
-def _remember_event(job: Job, event: Event) -> None:
-    job.events.append(event)
-    if event.kind == "state":
-        before = job.shown.get(event.subject, "offline")
-        job.shown[event.subject] = event.text
-        if before != event.text:
-            memory.record(job.place, [Transition(time.time(), event.subject, before, event.text, event.cause)])
 
 
 def _remember_made(job: Job) -> None:

@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lcompose.bundle import STATE_FIX, unwritable, write_private
-from lcompose.spec.events import Transition
+from lcompose.spec.events import Event, Transition
 from lcompose.spec.run import Memory, Remembered
 
 VERSION = 1
@@ -86,6 +86,14 @@ def record(place: Path, transitions: Iterable[Transition]) -> None:
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             _append(place, text.encode())
+
+
+def tell(place: Path, shown: dict[str, str], event: Event, wall: float) -> None:
+    """Records what an event changed; ``shown`` has the state of each service before and after."""
+    before = shown.get(event.subject, "offline")
+    if event.kind == "state" and before != event.text:
+        shown[event.subject] = event.text
+        record(place, [Transition(wall, event.subject, before, event.text, event.cause)])
 
 
 def _append(place: Path, data: bytes) -> None:

@@ -21,7 +21,6 @@ from lcompose.lifecycle import observed_state
 from lcompose.logs import kept
 from lcompose.observe import secrets_of, snapshot
 from lcompose.plan import plan_down
-from lcompose.spec.events import Event, Transition
 from lcompose.spec.run import Memory, Observed
 
 # Seconds to wait for another lcompose; what it does has a deadline itself.
@@ -60,20 +59,13 @@ def take_down(console: Console, engine: Engine, name: str, place: Path, *, volum
     found = engine.networks(name), engine.volumes(name) if volumes else (), engine.pods(name)
     plan = plan_down(observed, *found)
     context = Context(engine, name, place / "logs", secrets_of(engine, observed), observed)
-    shown = {one.service: observed_state(one, ready=True) for one in observed.containers}
+    shown: dict[str, str] = {one.service: observed_state(one, ready=True) for one in observed.containers}
     for event in execute(plan, context):
-        _remember(place, shown, event)
+        memory.tell(place, shown, event, time.time())
         console.event(event)
     files.forget_contents(place)
     _forget(place, observed)
     _say(console, engine, name, place / "logs", len(observed.containers), anything=bool(plan.steps))
-
-
-def _remember(place: Path, shown: dict[str, Any], event: Event) -> None:
-    if event.kind == "state":
-        before = shown.get(event.subject, "offline")
-        shown[event.subject] = event.text
-        memory.record(place, [Transition(time.time(), event.subject, before, event.text, event.cause)])
 
 
 def _forget(place: Path, observed: Observed) -> None:
