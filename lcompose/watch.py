@@ -17,6 +17,7 @@ from lcompose.work import Result, Work
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.2
 SLOWER = 1.05
+MANY, SLOWER_FOR_MANY = 10, 1.5
 PAUSE_PER_SERVICE = 0.02
 # A check inside costs an engine 100 ms of a core.
 FIRST_CHECK = 0.1
@@ -215,7 +216,8 @@ class Watch:
         # What comes late may be from an earlier run of the container.
         if asked and result.key[1] == str(asked.run):
             longest = max(LONGEST_PAUSE, PAUSE_PER_SERVICE * len(self.spec.services))
-            self._again(asked, asked.pause, min(asked.pause * SLOWER, longest))
+            slower = SLOWER if len(self.spec.services) <= MANY else SLOWER_FOR_MANY
+            self._again(asked, asked.pause, min(asked.pause * slower, longest))
             self.answers[container] = _answer(result)
 
     def _ran(self, container: str, result: Result) -> None:
