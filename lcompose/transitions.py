@@ -12,6 +12,7 @@ from typing import Any
 from lcompose.bundle import is_held
 from lcompose.engines import Engine, EngineEvent
 from lcompose.errors import LcomposeError, UsageError
+from lcompose.gatespec import STABILITY
 from lcompose.lifecycle import State
 from lcompose.memory import EVENTS as HISTORY
 from lcompose.memory import history, load, record
@@ -24,7 +25,6 @@ from lcompose.standing import spec_of_containers, state_of
 from lcompose.watch import EVENTS, SNAPSHOT, Watch
 from lcompose.work import Result, Work
 
-STABILITY = 3.0
 # Seconds between two looks at what other commands of ours recorded.
 LISTEN_EVERY = 0.5
 # Seconds after which a service that was ready is asked again: engines do not tell of one that hangs.

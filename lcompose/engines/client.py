@@ -227,7 +227,6 @@ class Client:
             restart=str(policy.get("Name") or "no"),
             most_restarts=int(policy.get("MaximumRetryCount") or 0),
             check=health_check(one["Config"].get("Healthcheck") or {}),
-            config_hash=carried.get(labels.CONFIG_HASH, ""),
             parts=_parts(one),
             oneoff=carried.get(labels.ONEOFF, "").lower() == "true",
         )

@@ -7,7 +7,6 @@ PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 DEPENDS_ON = "com.docker.compose.depends_on"
 ONEOFF = "com.docker.compose.oneoff"
-CONFIG_HASH = "com.docker.compose.config-hash"
 
 # Ours: what the container reads, what it must be stopped before, how it is asked whether it is ready.
 DIGEST = "lcompose.config-digest"

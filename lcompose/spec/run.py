@@ -16,10 +16,9 @@ Role = Literal["", "server", "oneshot"]
 class Container:
     """One container as its engine describes it. ``state`` is the engine's own word for it.
 
-    ``most_restarts`` is the limit of ``restart``, 0 for none.
-    ``created``, ``started`` and ``finished`` are in seconds since 1970, 0 for never. ``check`` is
-    the health check that it was made with, whether the file or the image has it. ``config_hash`` is
-    Compose's own. ``parts`` are what drift is told by: the name of a part, and a digest of it.
+    ``most_restarts`` is the limit of ``restart``, 0 for none. ``created``, ``started`` and ``finished``
+    are in seconds since 1970, 0 for never. ``check`` is the health check that it was made with, whether
+    the file or the image has it. ``parts`` are what drift is told by: the name of a part, and a digest.
     ``oneoff`` is one that somebody runs beside the service's own.
     """
 
@@ -47,7 +46,6 @@ class Container:
     restart: str = "no"
     most_restarts: int = 0
     check: Healthcheck | None = None
-    config_hash: str = ""
     parts: tuple[tuple[str, str], ...] = ()
     oneoff: bool = False
 

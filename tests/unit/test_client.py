@@ -57,7 +57,6 @@ def test_a_container_is_read_as_its_engine_describes_it(tmp_path: Path) -> None:
     labels = {
         "lcompose.config-digest": "0123",
         "lcompose.after": "db,cache",
-        "com.docker.compose.config-hash": "4567",
         "com.docker.compose.oneoff": "True",
     }
     found = read(
@@ -91,7 +90,6 @@ def test_a_container_is_read_as_its_engine_describes_it(tmp_path: Path) -> None:
         started=1735689601.5,
         finished=1735689602.0,
         restart="on-failure",
-        config_hash="4567",
         oneoff=True,
     )
 
