@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lcompose import bundle as files
 from lcompose import host, logs, memory
@@ -26,9 +27,14 @@ from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineFacts
 from lcompose.work import Threads
 
+if TYPE_CHECKING:
+    from threading import Thread
+
 # Seconds that are left for what is written after a failure: many, or few when the deadline has passed.
 AFTERMATH = 10.0
 LATE_AFTERMATH = 0.25
+# Seconds in which an engine has taken what it is to begin.
+SOON = 2.0
 
 
 @dataclass
@@ -226,8 +232,11 @@ def _gated(job: Job) -> Iterator[Event]:
         yield from gate.run()
         job.passed = gate.passed
         if any(step.verb == "start" for step in job.plan.steps):
+            beginning = _begin_afterwards(job, gate.watch.observed)
             # Else nobody could say later that it is missing what somebody took away meanwhile.
             job.troubles += logs.collect_all(job.engine, _begun(gate.watch.observed), job.place / "logs", job.secrets)
+            for thread in beginning:
+                thread.join(SOON)
     finally:
         job.observed = gate.watch.observed
         # Whoever still follows events or asks is of no use any more, and none of them has anything to lose.
@@ -235,6 +244,24 @@ def _gated(job: Job) -> Iterator[Event]:
         if not job.passed:
             with suppress(LcomposeError):
                 _remember_shots(job, gate.ended_well())
+
+
+def _begin_afterwards(job: Job, observed: Observed) -> list[Thread]:
+    """Begins what services do once all is ready."""
+    from threading import Thread
+
+    def begin(container: str, argv: tuple[str, ...]) -> None:
+        # Where it cannot be done, only a later start is slower.
+        with suppress(LcomposeError):
+            job.engine.begin(container, argv)
+
+    started = {step.target for step in job.plan.steps if step.verb == "start"}
+    services = [one for one in job.spec.services if one.afterwards and one.name in started]
+    pairs = [(one.id, service.afterwards) for service in services for one in observed.of(service.name)]
+    threads = [Thread(target=begin, args=pair, daemon=True) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 def _begun(observed: Observed) -> list[Container]:
@@ -255,7 +282,7 @@ def _remember_made(job: Job) -> None:
             digest=job.wanted.digests.get(service.name, ""),
             containers=tuple(one.id for one in made),
             done=tuple(one.id for one in made if one.id in done),
-            gated=replace(service, beside=()),
+            gated=replace(service, afterwards=()),
         )
     job.memory = Memory({**_others(job), **found})
     _save(job)
@@ -298,7 +325,7 @@ def _remember_done(job: Job) -> None:
         done = tuple(one.id for one in made if one.id in job.passed.done)
         known = job.memory.of(service.name)
         parts = known.parts or (made[0].parts if made else ())
-        found[service.name] = replace(known, done=done, parts=parts, gated=replace(service, beside=()))
+        found[service.name] = replace(known, done=done, parts=parts, gated=replace(service, afterwards=()))
     found = {**_others(job), **found}
     if found != dict(job.memory.services):
         job.memory = Memory(found)

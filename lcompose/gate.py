@@ -41,9 +41,7 @@ LEAST_OFTEN = 0.25
 # What is done beside the waiting (keeping logs), and once more shortly before the deadline.
 ASIDE_EVERY = 10.0
 ASIDE_BEFORE_END = 1.5
-# Seconds that a program has which is run beside a service's own.
-BESIDE_TIMEOUT = 600.0
-START, BESIDE, ASIDE = "start", "beside", ("aside",)
+START, ASIDE = "start", ("aside",)
 ENDED: Mapping[str, State] = {"ready": "ready", "done": "offline", "failed": "error"}
 
 
@@ -259,9 +257,6 @@ class Gate:
             track.trouble[result.key[2]], track.shown_by = result.error.what, self.watch.next_look
         elif result.error:
             raise result.error
-        elif beside := self.spec.service(result.key[1]).beside:
-            container = result.key[2]
-            self.work.submit((BESIDE, container), partial(self.engine.execute, container, beside, BESIDE_TIMEOUT))
 
     def _do_aside(self) -> None:
         aside, observed = self.aside, self.watch.observed

@@ -63,7 +63,7 @@ def _gated(service: Service) -> Gated:
         ports=tuple((port.bind, port.published, "tcp") for port in service.ports),
         stop_grace=service.stop_grace,
         gauge=service.gauge,
-        beside=service.beside,
+        afterwards=service.afterwards,
     )
 
 

@@ -127,6 +127,9 @@ class Engine(Protocol):
     def execute(self, container: str, argv: Sequence[str], timeout: float) -> Finished:
         """Runs a program in a running container."""
 
+    def begin(self, container: str, argv: Sequence[str]) -> None:
+        """Begins a program in a running container, and does not wait for it."""
+
     def logs(self, container: str, tail: int | None = None) -> str:
         """What a container has printed, both streams, with times."""
 

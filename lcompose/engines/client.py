@@ -166,6 +166,10 @@ class Client:
         """See Engine."""
         return self._try("exec", container, *argv, timeout=timeout)
 
+    def begin(self, container: str, argv: Sequence[str]) -> None:
+        """See Engine."""
+        self._do("exec", "--detach", container, *argv)
+
     def logs(self, container: str, tail: int | None = None) -> str:
         """See Engine."""
         finished = self._try("logs", "--timestamps", *_tail(tail), container, timeout=60)

@@ -117,6 +117,9 @@ class FakeEngine:
         answers = self.inside.get(container) or [NO_ANSWER]
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
+    def begin(self, container: str, argv: Sequence[str]) -> None:
+        self._called("begin", container, *argv)
+
     def logs(self, container: str, tail: int | None = None) -> str:
         self._called("logs", container)
         lines = self.printed.get(container, "").splitlines()

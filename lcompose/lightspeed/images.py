@@ -43,9 +43,10 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """How one range of Llama Stack versions is started; ``since`` is the first version of it."""
+    """How one range of Llama Stack versions is started; ``since`` is the first version of it, ``package`` its code."""
 
     since: tuple[int, ...]
+    package: str
     program: tuple[str, ...]
     port_variable: str
     directory_variable: str
@@ -64,9 +65,9 @@ SERVER_IMAGES = (
 # Newest first. Before 1.1 the port in run.yaml is ignored, so it always travels as a variable;
 # from 1.2 a server without certificates does not start unless it is told to.
 SERVERS = (
-    ServerFacts((1, 2), ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",)),
-    ServerFacts((0, 8), ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR"),
-    ServerFacts((), ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR"),
+    ServerFacts((1, 2), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",)),
+    ServerFacts((0, 8), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR"),
+    ServerFacts((), "llama_stack", ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR"),
 )
 
 # The server that LCORE's releases of a generation are made for, and the newest that they accept.

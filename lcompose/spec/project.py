@@ -114,7 +114,7 @@ class LogRotation:
 class Service:
     """One service of the project. It is stopped before those in ``after``; ``ordered`` says that it is
     also started only when they are healthy. ``gauge`` is a metric that tells how many requests it works
-    on. ``beside`` is a program that is run in its container, beside its own, as soon as it is started.
+    on. ``afterwards`` is a program that is begun in its container once all services are ready.
 
     ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
     """
@@ -131,7 +131,7 @@ class Service:
     probe: Probe | None = None
     after: tuple[str, ...] = ()
     ordered: bool = False
-    beside: tuple[str, ...] = ()
+    afterwards: tuple[str, ...] = ()
     pull_policy: str = "missing"
     restart: str = "no"
     limits: Limits = Limits()

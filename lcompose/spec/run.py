@@ -107,8 +107,8 @@ class Gated:
     ``unchecked`` says that the image's own is switched off.
     ``role`` is what somebody said that it is; empty lets its behaviour tell. ``built`` says that
     the image is built here. ``ports`` are the ports of this machine that it opens, as (address, port,
-    protocol). ``gauge`` is a metric that tells how many requests it works on. ``beside`` is a program
-    that is run in each of its containers as soon as it is started; nobody waits for it.
+    protocol). ``gauge`` is a metric that tells how many requests it works on. ``afterwards`` is a
+    program that is begun in each of its containers once all services are ready; nobody waits for it.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Gated:
     ports: tuple[tuple[str, int, str], ...] = ()
     stop_grace: int = 10
     gauge: str = ""
-    beside: tuple[str, ...] = ()
+    afterwards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,22 @@ def done(engine: FakeEngine) -> list[str]:
     return [call for call in engine.calls if call.split()[0] in ("pull", "create", "start", "stop", "remove")]
 
 
+def test_what_a_service_does_afterwards_is_begun_once_all_are_ready_and_not_again(tmp_path: Path) -> None:
+    engine, kept = Engine(), replace(WEB, afterwards=("keep", "it"))
+    one = job(tmp_path, engine, kept, Gated("other", image="web:1"))
+    up(one)
+    assert [call for call in engine.calls if call.startswith("begin")] == ["begin web1 keep it"]
+    started = [engine.calls.index(f"start {name}") for name in ("web1", "other2")]
+    assert engine.calls.index("begin web1 keep it") > max(started)
+    up(job(tmp_path, engine, kept, Gated("other", image="web:1")))
+    assert engine.calls.count("begin web1 keep it") == 1
+
+
+def test_a_service_that_can_do_nothing_afterwards_is_ready_all_the_same(tmp_path: Path) -> None:
+    engine = Engine(failures={"begin": EngineError("it cannot be done", "", "Do it.")})
+    assert up(job(tmp_path, engine, replace(WEB, afterwards=("keep", "it"))))[-1] == "web: ready"
+
+
 # ---------------------------------------------------------------- it goes well
 
 

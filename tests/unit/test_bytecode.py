@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lcompose.lightspeed.bytecode import environment, precompiling
-from lcompose.lightspeed.precompile import imported, modules, sources
+from lcompose.lightspeed.precompile import Sources, imported, modules
 
 MODULE = b'''"""import nothing"""
 import os, sys as system
@@ -41,13 +41,8 @@ import last
 
 
 def test_each_image_has_its_own() -> None:
-    places = [dict(environment("/data", image, written=True))["PYTHONPYCACHEPREFIX"] for image in ("a:1", "a:2")]
+    places = [dict(environment("/data", image))["PYTHONPYCACHEPREFIX"] for image in ("a:1", "a:2")]
     assert len(set(places)) == 2 and all(str(place).startswith("/data/bytecode/") for place in places)
-
-
-def test_only_a_service_that_may_write_is_told_so() -> None:
-    assert ("PYTHONDONTWRITEBYTECODE", "") in environment("/data", "a:1", written=True)
-    assert [name for name, _ in environment("/data", "a:1", written=False)] == ["PYTHONPYCACHEPREFIX"]
 
 
 def test_what_a_module_imports_at_once_is_read_from_its_source() -> None:
@@ -61,6 +56,11 @@ def test_what_a_module_imports_at_once_is_read_from_its_source() -> None:
     ]
 
 
+def test_what_a_module_may_import_ever_is_read_too() -> None:
+    found = set(imported(MODULE, "top.package", ever=True))
+    assert found > {*imported(MODULE, "top.package"), "typed", "never", "lazy", "lazy.thing", "lazier", "held"}
+
+
 def test_an_environment_inside_the_program_is_not_the_program(tmp_path: Path) -> None:
     for name in ("main.py", "pkg/__init__.py", "pkg/part.py", "pkg/data.txt", ".venv/lib/thing.py"):
         write(tmp_path / name, "")
@@ -70,10 +70,11 @@ def test_an_environment_inside_the_program_is_not_the_program(tmp_path: Path) ->
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """A program with a library beside it, some of which it imports."""
-    write(tmp_path / "program/main.py", "import library.used\nfrom spread.out import one\nimport missing\n")
+    later = "def later():\n    import library.later\n"
+    write(tmp_path / "program/main.py", f"import library.used\nfrom spread.out import one\nimport missing\n{later}")
     write(tmp_path / "program/broken.py", "import library.by_broken\nthis is no Python\n")
     write(tmp_path / "library/__init__.py", "from .base import thing\n")
-    for name in ("base", "used", "unused", "by_broken"):
+    for name in ("base", "used", "unused", "by_broken", "later"):
         write(tmp_path / f"library/{name}.py", "x = 1\n")
     write(tmp_path / "spread/out/one.py", "")
     return tmp_path
@@ -90,8 +91,9 @@ def test_modules_are_found_through_packages_with_and_without_a_file(
 ) -> None:
     monkeypatch.syspath_prepend(str(program))
     monkeypatch.syspath_prepend(str(program / "program"))
-    found = {str(one.relative_to(program)) for one in sources(["main"])}
-    assert found == {
+    found = Sources()
+    at_once = {str(one.relative_to(program)) for one in found.add(["main"])}
+    assert at_once == {
         "program/main.py",
         "library/__init__.py",
         "library/base.py",
@@ -100,9 +102,23 @@ def test_modules_are_found_through_packages_with_and_without_a_file(
     }
 
 
-def test_it_compiles_what_the_program_imports_and_nothing_else(program: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(program), "PYTHONPYCACHEPREFIX": str(program / "kept")}
-    argv = [sys.executable, *precompiling(str(program / "program"))[1:]]
+def compiled(path: Path, program: str) -> list[str]:
+    """The modules that are compiled for a program."""
+    env = {**os.environ, "PYTHONPATH": str(path), "PYTHONPYCACHEPREFIX": str(path / "kept")}
+    argv = [sys.executable, *precompiling(program)[1:]]
     assert subprocess.run(argv, env=env, capture_output=True, check=True).stdout == b""
-    compiled = sorted(one.name.partition(".")[0] for one in (program / "kept").rglob("*.pyc"))
-    assert compiled == ["__init__", "base", "by_broken", "main", "one", "used"]
+    return sorted(one.name.partition(".")[0] for one in (path / "kept").rglob("*.pyc"))
+
+
+def test_it_compiles_what_a_program_imports_and_nothing_else(program: Path) -> None:
+    expected = ["__init__", "base", "by_broken", "later", "main", "one", "used"]
+    assert compiled(program, str(program / "program")) == expected
+
+
+def test_a_package_is_a_program_too(program: Path) -> None:
+    expected = ["__init__", "base", "by_broken", "later", "unused", "used"]
+    assert compiled(program, "library") == expected
+
+
+def test_what_is_not_there_is_nothing_to_compile(program: Path) -> None:
+    assert compiled(program, "missing") == []

@@ -68,11 +68,14 @@ def test_the_version_of_the_server_is_declared_or_told_by_the_tag_or_the_default
 @pytest.mark.parametrize(
     ("version", "facts"),
     [
-        ((1, 2, 5), ServerFacts((1, 2), ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",))),
-        ((1, 1, 9), ServerFacts((0, 8), ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR")),
-        ((0, 8), ServerFacts((0, 8), ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR")),
-        ((0, 7, 9), ServerFacts((), ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR")),
-        ((), ServerFacts((), ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR")),
+        ((1, 2, 5), ServerFacts((1, 2), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",))),
+        ((1, 1, 9), ServerFacts((0, 8), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR")),
+        ((0, 8), ServerFacts((0, 8), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR")),
+        (
+            (0, 7, 9),
+            ServerFacts((), "llama_stack", ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR"),
+        ),
+        ((), ServerFacts((), "llama_stack", ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR")),
     ],
 )
 def test_every_version_of_the_server_is_started_in_its_own_way(version: tuple[int, ...], facts: ServerFacts) -> None:

@@ -68,7 +68,7 @@ def test_lightspeed_core_is_started_side_by_side_with_llama_stack_unless_an_orde
     assert not lcore_service(remote, images(), {}, (), ordered=True).ordered
 
 
-def test_both_keep_their_bytecode_on_their_volume_and_llama_stack_writes_it_itself() -> None:
+def test_both_keep_their_bytecode_on_their_volume_and_have_it_made_once_they_are_ready() -> None:
     core = lcore_service(config(), images(), {}, (), cached=True)
     stack = server_service(config(), images(OWN_IMAGE), {}, (), gpu=False, cached=True)
     root = server_service(config(), images(), {}, (), gpu=False, cached=True)
@@ -78,14 +78,13 @@ def test_both_keep_their_bytecode_on_their_volume_and_llama_stack_writes_it_itse
         "/opt/app-root/src/.llama/storage/bytecode",
         "/root/.ogx/bytecode",
     ]
-    assert "PYTHONDONTWRITEBYTECODE" not in dict(core.environment)
-    assert dict(stack.environment)["PYTHONDONTWRITEBYTECODE"] == ""
-    assert core.beside[:2] == ("python3", "-c") and core.beside[-1] == "/app-root"
-    assert stack.beside == ()
+    assert all("PYTHONDONTWRITEBYTECODE" not in dict(one.environment) for one in (core, stack, root))
+    assert [one.afterwards[-1] for one in (core, stack, root)] == ["/app-root", "ogx", "ogx"]
+    assert core.afterwards[:2] == ("python3", "-c")
 
 
 def test_without_a_cache_nothing_is_said_of_bytecode() -> None:
-    assert lcore().beside == ()
+    assert lcore().afterwards == ()
     assert not any(name.startswith("PYTHON") for one in (lcore(), server()) for name, _ in one.environment)
 
 
