@@ -18,7 +18,8 @@ from lcompose.readiness import ENDED as OVER
 from lcompose.readiness import NOT_YET, Observation, Verdict, judge
 from lcompose.reasons import HEADER, last_words, row
 from lcompose.spec.events import Event
-from lcompose.spec.run import Container, Dependency, Gated, GateSpec, Observed
+from lcompose.spec.project import Dependency
+from lcompose.spec.run import Container, Gated, GateSpec, Observed
 from lcompose.spec.secrets import Secrets
 from lcompose.watch import Watch
 from lcompose.work import Result, Work

@@ -11,8 +11,8 @@ from lcompose.errors import ConfigError, Finding, Position
 from lcompose.load import Node
 from lcompose.schema import Key, Record, check, choice, record, text, whole
 from lcompose.spec import labels
-from lcompose.spec.project import Healthcheck, Probe, Project, Service
-from lcompose.spec.run import Condition, Dependency, Gated, GateSpec, ImageInfo
+from lcompose.spec.project import Condition, Dependency, Healthcheck, Probe, Project, Service
+from lcompose.spec.run import Gated, GateSpec, ImageInfo
 
 STABILITY = 3.0
 ANY = "0.0.0.0"  # noqa: S104
@@ -49,13 +49,12 @@ def spec_of_project(project: Project, timeout: float, stability: float = STABILI
 
 
 def _gated(service: Service) -> Gated:
-    condition: Condition = "healthy" if service.ordered else "started"
     return Gated(
         name=service.name,
         probe=service.probe,
         check=service.healthcheck,
         # Side by side: who depends on whom matters for stopping, unless an order was asked for.
-        depends=tuple(Dependency(name, condition) for name in service.after) if service.ordered else (),
+        depends=(*_ordered(service), *service.needs),
         role="server",
         restart=service.restart.split(":")[0],
         image=service.image,
@@ -65,6 +64,10 @@ def _gated(service: Service) -> Gated:
         gauge=service.gauge,
         afterwards=service.afterwards,
     )
+
+
+def _ordered(service: Service) -> tuple[Dependency, ...]:
+    return tuple(Dependency(name, "healthy") for name in service.after) if service.ordered else ()
 
 
 def spec_of_reading(project: str, reading: Mapping[str, Any], file: str, timeout: float) -> GateSpec:

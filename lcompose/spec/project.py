@@ -110,10 +110,23 @@ class LogRotation:
     max_file: int
 
 
+Condition = Literal["started", "healthy", "completed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """What must be true of another service before this one is started."""
+
+    service: str
+    condition: Condition = "started"
+    required: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One service of the project. It is stopped before those in ``after``; ``ordered`` says that it is
-    also started only when they are healthy. ``gauge`` is a metric that tells how many requests it works
+    also started only when they are healthy. It is started when what it ``needs`` has come so far, and
+    stopped before that. ``gauge`` is a metric that tells how many requests it works
     on. ``afterwards`` is a program that is begun in its container once all services are ready.
 
     ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
@@ -131,6 +144,7 @@ class Service:
     probe: Probe | None = None
     after: tuple[str, ...] = ()
     ordered: bool = False
+    needs: tuple[Dependency, ...] = ()
     afterwards: tuple[str, ...] = ()
     pull_policy: str = "missing"
     restart: str = "no"
@@ -145,11 +159,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A document made from the person's configuration, and the file name that people see."""
+    """A document made from the person's configuration, and the file name that people see.
+
+    ``text`` is one that is not YAML, such as a script.
+    """
 
     name: str
     filename: str
-    tree: Tree
+    tree: Tree = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

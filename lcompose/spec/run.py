@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lcompose.spec.project import Healthcheck, Probe
+from lcompose.spec.project import Dependency, Healthcheck, Probe
 
-Condition = Literal["started", "healthy", "completed"]
 Role = Literal["", "server", "oneshot"]
 
 
@@ -88,15 +87,6 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """All steps, in order."""
         return tuple(step for stage in self.stages for step in stage)
-
-
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """What must be true of another service before this one is started."""
-
-    service: str
-    condition: Condition = "started"
-    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from posixpath import basename
+from shlex import quote
 from typing import Any
 
 from lcompose.emit import yaml_text
@@ -17,13 +18,12 @@ COMPOSE_FILE = "compose.yaml"
 # Engine 25 is the first with start_interval; an older one refuses the whole file.
 START_INTERVAL_SINCE = (25,)
 LONGEST_VARIABLE = 127 * 1024
+CONDITIONS = {
+    "started": "service_started",
+    "healthy": "service_healthy",
+    "completed": "service_completed_successfully",
+}
 DOCUMENT_VARIABLE = "LCOMPOSE_DOCUMENT"
-# Compose copies an inline config into the container, which it cannot where the root file system is
-# read-only. There the text travels as a variable, and this writes it down before the service starts.
-WRITE_AND_START = (
-    f"import os,sys;open(sys.argv[1],'w').write(os.environ.pop('{DOCUMENT_VARIABLE}'));"
-    "os.execvp(sys.argv[2],sys.argv[2:])"
-)
 
 
 def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
@@ -72,17 +72,22 @@ def _service(
     if inline and not copied:
         service, more = _self_writing(service, texts)
         environment |= more
-    condition = "service_healthy" if service.ordered else "service_started"
     optional = {
         "logging": _logging(service),
         "environment": environment,
         "healthcheck": _healthcheck(service, facts),
-        # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
-        "depends_on": {name: {"condition": condition} for name in service.after},
+        "depends_on": _depends_on(service),
         "configs": _used_configs(service) if copied else [],
         "volumes": words.mounts(service, place, project, documents=not inline),
     }
     return words.common(service, digest) | {name: value for name, value in optional.items() if value}
+
+
+def _depends_on(service: Service) -> dict[str, Any]:
+    # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
+    after = {name: "service_healthy" if service.ordered else "service_started" for name in service.after}
+    needs = {one.service: CONDITIONS[one.condition] for one in service.needs}
+    return {name: {"condition": condition} for name, condition in (after | needs).items()}
 
 
 def _logging(service: Service) -> dict[str, Any]:
@@ -110,20 +115,28 @@ def _used_configs(service: Service) -> list[dict[str, Any]]:
 
 
 def _self_writing(service: Service, texts: dict[str, str]) -> tuple[Service, dict[str, str]]:
-    """The service with its document in a variable, written to /tmp by what starts it."""
-    mount = next((m for m in service.mounts if isinstance(m, DocumentMount)), None)
-    if mount is None:
+    """The service with its documents in variables, written to /tmp by what starts it.
+
+    Compose copies an inline config into the container, which it cannot where the root is read-only.
+    """
+    mounts = [mount for mount in service.mounts if isinstance(mount, DocumentMount)]
+    if not mounts:
         return service, {}
-    text = words.literal(texts[mount.document])
-    words.refuse_long(text, mount.document, LONGEST_VARIABLE)
-    path = f"/tmp/{basename(mount.target)}"  # noqa: S108  # a tmpfs of the container's own
-    started = [
-        path if part == mount.target else part
-        for part in (*(service.entrypoint or service.own_entrypoint), *service.command)
-    ]
+    paths = {mount.target: f"/tmp/{basename(mount.target)}" for mount in mounts}  # noqa: S108  # a tmpfs of its own
+    variables = {f"{DOCUMENT_VARIABLE}_{n}" if n else DOCUMENT_VARIABLE: mount for n, mount in enumerate(mounts)}
+    writes = [f'printf %s "${name}" >{quote(paths[mount.target])}' for name, mount in variables.items()]
+    script = "; ".join([*writes, f"unset {' '.join(variables)}", 'exec "$@"'])
+    started = (*(service.entrypoint or service.own_entrypoint), *service.command)
     moved = replace(
-        service,
-        entrypoint=("python3", "-c", WRITE_AND_START),
-        command=(path, *started),
+        service, entrypoint=("sh", "-c", script, "sh"), command=tuple(paths.get(part, part) for part in started)
     )
-    return moved, {DOCUMENT_VARIABLE: text}
+    return moved, {name: _moved_text(mount, texts, paths) for name, mount in variables.items()}
+
+
+def _moved_text(mount: DocumentMount, texts: dict[str, str], paths: dict[str, str]) -> str:
+    """A document as a variable's value; where it names another one of them, that has moved too."""
+    text = texts[mount.document]
+    for before, now in paths.items():
+        text = text.replace(before, now)
+    words.refuse_long(text, mount.document, LONGEST_VARIABLE)
+    return words.literal(text)

@@ -49,6 +49,8 @@ def in_compose(value: Text) -> str:
 
 def document_text(derived: Derived) -> str:
     """A derived document as YAML; addresses are names on the project's network."""
+    if derived.text:
+        return derived.text
     header = f"{MARK} from your {derived.name}; changes here are lost.\n"
     return yaml_text(_with_addresses(derived.tree), header)
 
@@ -157,8 +159,9 @@ def common(service: Service, digest: str) -> dict[str, Any]:
 def _labels(service: Service, digest: str) -> dict[str, str]:
     """What ``down`` and ``status`` must know of a container without any file."""
     found = {labels.DIGEST: digest}
-    if service.after:
-        found[labels.AFTER] = ",".join(service.after)
+    after = dict.fromkeys([*service.after, *(one.service for one in service.needs)])
+    if after:
+        found[labels.AFTER] = ",".join(after)
     if service.probe:
         fields = {name: value for name in Probe.__slots__ if (value := getattr(service.probe, name))}
         found[labels.PROBE] = literal(json.dumps(fields))

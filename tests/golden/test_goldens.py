@@ -150,7 +150,7 @@ def derived_documents(case: Case) -> list[dict[str, Any]]:
         value.replace("$$", "$")
         for service in compose["services"].values()
         for name, value in service.get("environment", {}).items()
-        if name == "LCOMPOSE_DOCUMENT"
+        if name.startswith("LCOMPOSE_DOCUMENT")
     ]
     texts += [path.read_text() for path in folder.rglob("*.yaml") if path.name != "compose.yaml"]
     assert texts

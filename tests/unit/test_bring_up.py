@@ -21,8 +21,8 @@ from lcompose.logs import kept
 from lcompose.memory import history, load, save
 from lcompose.plan import Wanted
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.project import Probe
-from lcompose.spec.run import Container, Dependency, Gated, GateSpec, Memory, Plan, Remembered
+from lcompose.spec.project import Dependency, Probe
+from lcompose.spec.run import Container, Gated, GateSpec, Memory, Plan, Remembered
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineFacts
 from tests.unit.given import container

@@ -18,8 +18,8 @@ from lcompose.host import Finished
 from lcompose.readiness import Verdict
 from lcompose.reasons import MOST_QUOTED
 from lcompose.spec.events import Event
-from lcompose.spec.project import Healthcheck, Probe
-from lcompose.spec.run import Container, Dependency, Gated, GateSpec, Observed
+from lcompose.spec.project import Dependency, Healthcheck, Probe
+from lcompose.spec.run import Container, Gated, GateSpec, Observed
 from lcompose.spec.secrets import Secrets
 from tests.unit.given import NEVER, LivingEngine, Ticking, container
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lcompose.errors import ConfigError, Finding
 from lcompose.gatespec import refuse_impossible, seconds, spec_of_project, spec_of_reading, with_images
-from lcompose.spec.project import Healthcheck, Port, Probe, Project, Service
-from lcompose.spec.run import Dependency, Gated, GateSpec, ImageInfo
+from lcompose.spec.project import Dependency, Healthcheck, Port, Probe, Project, Service
+from lcompose.spec.run import Gated, GateSpec, ImageInfo
 
 FILE = "compose.yaml"
 

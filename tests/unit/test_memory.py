@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from lcompose.errors import MachineError, UsageError
 from lcompose.memory import EVENTS, MOST_EVENTS, OLD_EVENTS, STATE, history, load, record, save
 from lcompose.spec.events import Transition
-from lcompose.spec.project import Healthcheck, Probe
-from lcompose.spec.run import Dependency, Gated, Memory, Remembered
+from lcompose.spec.project import Dependency, Healthcheck, Probe
+from lcompose.spec.run import Gated, Memory, Remembered
 from lcompose.spec.secrets import Secrets
 
 WEB = Remembered(

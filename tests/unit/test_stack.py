@@ -18,7 +18,7 @@ from lcompose.cli.stack import (
     with_timeout,
 )
 from lcompose.errors import ConfigError, MachineError, UsageError
-from lcompose.spec.run import Dependency
+from lcompose.spec.project import Dependency
 from lcompose.workspace import Options
 from tests.unit.given import LIGHTSPEED, RUN, Machine
 

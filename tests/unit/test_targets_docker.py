@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 from lcompose.errors import UsageError
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import (
+    Dependency,
     Derived,
     DocumentMount,
     FileMount,
@@ -120,7 +120,7 @@ def test_a_read_only_service_gets_its_document_in_a_variable_and_never_in_config
     assert "configs" not in service
     text = document_text(translate(project(), FOLDER, PLACE))
     assert service["environment"] == {"LCOMPOSE_DOCUMENT": text.replace("$", "$$")}
-    assert service["command"] == ["/tmp/a.yaml", "/run.sh", "-c", "/tmp/a.yaml"]
+    assert service["command"] == ["/run.sh", "-c", "/tmp/a.yaml"]
     assert service["tmpfs"] == ["/tmp"]
 
 
@@ -147,11 +147,32 @@ def test_what_starts_a_read_only_service_writes_its_document_and_hides_the_varia
     target = tmp_path / "a.yaml"
     service = web(hardening=READ_ONLY, own_entrypoint=("/bin/sh",))
     show = ["/bin/sh", "-c", 'cat "$0"; echo "${LCOMPOSE_DOCUMENT-gone}"', str(target)]
-    argv = [sys.executable, *service["entrypoint"][1:], str(target), *show]
+    entrypoint = [part.replace("/tmp/a.yaml", str(target)).replace("$$", "$") for part in service["entrypoint"]]
     environment = {"LCOMPOSE_DOCUMENT": "price: $5\n"}
-    assert subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout == (
-        "price: $5\ngone\n"
+    found = subprocess.run([*entrypoint, *show], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "price: $5\ngone\n"
+
+
+def test_a_document_that_names_another_one_names_the_place_that_it_is_written_to() -> None:
+    both = (DocumentMount("a.yaml", "/app/a.yaml"), DocumentMount("b.yaml", "/app/b.yaml"))
+    found = Project(
+        "demo",
+        (replace(SERVICE, hardening=READ_ONLY, mounts=both, own_entrypoint=("run",)),),
+        (Derived("a.yaml", "a.yaml", {"other": "/app/b.yaml"}), Derived("b.yaml", "b.yaml", text="#!/bin/sh\n")),
     )
+    service = compose(found)["services"]["web"]
+    assert yaml.safe_load(service["environment"]["LCOMPOSE_DOCUMENT"]) == {"other": "/tmp/b.yaml"}
+    assert service["environment"]["LCOMPOSE_DOCUMENT_1"] == "#!/bin/sh\n"
+
+
+def test_what_a_service_needs_is_waited_for_and_taken_down_after_it() -> None:
+    service = web(after=("server",), needs=(Dependency("db", "healthy"), Dependency("job", "completed")))
+    assert service["depends_on"] == {
+        "server": {"condition": "service_started"},
+        "db": {"condition": "service_healthy"},
+        "job": {"condition": "service_completed_successfully"},
+    }
+    assert service["labels"]["lcompose.after"] == "server,db,job"
 
 
 def test_a_document_that_is_too_long_for_a_variable_is_refused() -> None:
