@@ -21,7 +21,7 @@ from lcompose.lightspeed.envrefs import expanded
 from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, choose_images
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
-from lcompose.lightspeed.services import inference_service, lcore_service, server_directory, server_service
+from lcompose.lightspeed.services import inference_service, lcore_service, own_directory, server_service
 from lcompose.load import Node, dotted, leaves, plain
 from lcompose.names import NAME
 from lcompose.schema import Kind, record
@@ -108,6 +108,7 @@ def resolve(request: Request) -> Resolved:
     )
     warnings = [*_passed(reading.findings(config)), *advice(config)]
     gpu = _vendor(request.settings, config)
+    library = reading.is_library(config)
     lcore = lcore_side(config, request, images)
     server = server_side(config, request, images, gpu=gpu is not None) if reading.server_is_ours(config) else None
     sides = [lcore, server] if server else [lcore]
@@ -119,7 +120,7 @@ def resolve(request: Request) -> Resolved:
     project = Project(
         name=request.name,
         services=services,
-        documents=_derived(lcore, server),
+        documents=_derived(lcore, server, library=library),
         volumes=_volumes(services),
         changes=tuple(change for side in sides for change in side.changes),
         variables=_variables(services),
@@ -179,20 +180,22 @@ def lcore_side(config: Configuration, request: Request, images: Images) -> Side:
 
 
 def server_side(config: Configuration, request: Request, images: Images, *, gpu: bool) -> Side:
-    """The half of our own Llama Stack."""
+    """The half of our own Llama Stack, in a container of its own or inside LCORE's."""
+    library = reading.is_library(config)
+    image = images.lcore_facts if library else images.server_facts
     source = Source(
         derive.RUN_FILE,
         config.run,
         config.run_values,
         record(RUN, extra="allow"),
         request.run_directory,
-        images.server_facts,
-        f"{LLAMA_STACK}-data",
+        image,
+        f"{LCORE if library else LLAMA_STACK}-data",
         "LLAMA_STACK_",
-        (server_directory(images),),
+        (own_directory(image),),
     )
     side = _side(source, lambda _: derive.run_edits(config, gpu=gpu), request.home)
-    return replace(side, mounts=(*side.mounts, *_model_cache(config, images)))
+    return replace(side, mounts=(*side.mounts, *_model_cache(config, image)))
 
 
 def _side(source: Source, edits: Callable[[list[wiring.Lifted]], list[derive.Edit]], home: str) -> Side:
@@ -228,19 +231,20 @@ def _mounts(
     return (DocumentMount(document, f"{image.workdir}/{document}"), *mounted.values(), *kept.mounts)
 
 
-def _model_cache(config: Configuration, images: Images) -> tuple[Mount, ...]:
+def _model_cache(config: Configuration, image: ImageFacts) -> tuple[Mount, ...]:
     """A volume for models that Llama Stack downloads itself."""
     kinds = [leaf.value for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)]
     if "inline::sentence-transformers" not in kinds:
         return ()
-    return (VolumeMount("models", f"{images.server_facts.home}/.cache/huggingface"),)
+    return (VolumeMount("models", f"{image.home}/.cache/huggingface"),)
 
 
-def _derived(lcore: Side, server: Side | None) -> tuple[Derived, ...]:
+def _derived(lcore: Side, server: Side | None, *, library: bool) -> tuple[Derived, ...]:
     own = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document)
     if server is None:
         return (own,)
-    return own, Derived(derive.RUN_FILE, f"{LLAMA_STACK}/{derive.RUN_FILE}", server.document)
+    reader = LCORE if library else LLAMA_STACK
+    return own, Derived(derive.RUN_FILE, f"{reader}/{derive.RUN_FILE}", server.document)
 
 
 def _services(
@@ -257,12 +261,21 @@ def _services(
     found = []
     if gpu:
         found.append(inference_service(request.settings, gpu))
-    if server:
-        found.append(server_service(config, images, server.document, server.mounts, gpu=gpu is not None, cached=cached))
-    found.append(lcore_service(config, images, lcore.document, lcore.mounts, cached=cached, ordered=ordered))
+    wired = {"gpu": gpu is not None, "cached": cached}
+    inside = server if reading.is_library(config) else None
+    if server and not inside:
+        found.append(server_service(config, images, server.document, server.mounts, **wired))
+    mounts = _joined(lcore.mounts, inside.mounts if inside else ())
+    run = inside.document if inside else None
+    found.append(lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, **wired))
     return tuple(
         _with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found
     )
+
+
+def _joined(mounts: tuple[Mount, ...], more: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Both, one a place: two documents of one container may name the same."""
+    return tuple({mount.target: mount for mount in (*mounts, *more)}.values())
 
 
 def _facts(name: str, images: Images) -> ImageFacts:

@@ -80,8 +80,15 @@ def _as(kind: Kind, value: Any) -> Any:
     return check(Node(None, Position("")), value, kind).value
 
 
+def is_library(config: Configuration) -> bool:
+    """Whether LCORE runs Llama Stack inside itself; then a url counts for nothing."""
+    return config.says(config.section, "use_as_library_client")
+
+
 def server_is_ours(config: Configuration) -> bool:
-    """Whether lcompose starts Llama Stack: unless the url surely means one elsewhere."""
+    """Whether lcompose starts Llama Stack, on its own or inside LCORE: unless the url surely means one elsewhere."""
+    if is_library(config):
+        return True
     try:
         host = urlsplit(str(config.value(config.section, "url") or "")).hostname
     except ValueError:
@@ -208,13 +215,11 @@ def _needs_section(config: Configuration) -> Finding | None:
 
 
 def _needs_url(config: Configuration) -> Finding | None:
-    if config.says(config.section, "use_as_library_client"):
-        fix = "Set 'use_as_library_client: false' and 'url: http://localhost:8321'."
-        path = (config.section, "use_as_library_client")
-        return _at(config, path, "library mode is not rendered by this version of lcompose", fix)
+    if is_library(config):
+        return None
     url = lookup(config.lightspeed, (config.section, "url"))
     if lookup(config.lightspeed, (config.section,)) and not (url and url.value):
-        fix = "Add 'url: http://localhost:8321'; lcompose rewrites it for containers."
+        fix = "Add 'url: http://localhost:8321' (rewritten for containers), or 'use_as_library_client: true'."
         return _at(config, (config.section,), "server mode needs a url", fix)
     return None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, Configuration, server_is_ours
+from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, Configuration, is_library, server_is_ours
 from lcompose.lightspeed.images import INFERENCE, LLAMA_STACK, ImageFacts, server_facts
 from lcompose.load import Path, dotted, plain, value_at
 from lcompose.spec.project import Change
@@ -64,7 +64,7 @@ def lightspeed_edits(config: Configuration, image: ImageFacts) -> list[Edit]:
     return [
         *_rename_section(config),
         *_listen_everywhere(config),
-        *_reach_the_server(config),
+        *(_run_inside(config, image) if is_library(config) else _reach_the_server(config)),
         *_let_probes_through(config),
         *_keep_the_database(config, image),
     ]
@@ -72,12 +72,14 @@ def lightspeed_edits(config: Configuration, image: ImageFacts) -> list[Edit]:
 
 def run_edits(config: Configuration, *, gpu: bool) -> list[Edit]:
     """Everything that Llama Stack's document must say differently."""
-    port = server_port(config)
-    edits = [
+    return [*(() if is_library(config) else _serve_everywhere(config)), *(_use_inference(config) if gpu else ())]
+
+
+def _serve_everywhere(config: Configuration) -> list[Edit]:
+    return [
         Edit(("server", "host"), "0.0.0.0", "reached from other containers"),  # noqa: S104
-        Edit(("server", "port"), port, "the one port that health checks and addresses use"),
+        Edit(("server", "port"), server_port(config), "the one port that health checks and addresses use"),
     ]
-    return [*edits, *(_use_inference(config) if gpu else ())]
 
 
 def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Change]]:
@@ -115,6 +117,11 @@ def _listen_everywhere(config: Configuration) -> list[Edit]:
     if port is not None:
         edits.append(Edit(("service", "port"), port, "the published port and the health check need it"))
     return edits
+
+
+def _run_inside(config: Configuration, image: ImageFacts) -> list[Edit]:
+    path = (_emitted_section(config), "library_client_config_path")
+    return [Edit(path, f"{image.workdir}/{RUN_FILE}", "where run.yaml is in the container")]
 
 
 def _reach_the_server(config: Configuration) -> list[Edit]:

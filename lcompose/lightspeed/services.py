@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from lcompose.lightspeed import bytecode, derive, wiring
-from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration, server_is_ours
+from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration, is_library, server_is_ours
 from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, server_facts
 from lcompose.settings import Settings
 from lcompose.spec.project import AcceleratorRequest, Healthcheck, Mount, Port, Probe, Service, VolumeMount
@@ -19,9 +19,8 @@ ANY_TOKEN = "lcompose"  # noqa: S105  # a module that takes any token gets this 
 LCORE_ENVIRONMENT = (("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), ("OTEL_SDK_DISABLED", "true"))
 
 
-def server_directory(images: Images) -> str:
-    """Where Llama Stack keeps its own files; named, so that it never migrates older ones."""
-    facts = images.server_facts
+def own_directory(facts: ImageFacts) -> str:
+    """Where Llama Stack in an image keeps its own files; named, so that it never migrates older ones."""
     return f"{facts.owned}/ogx" if facts.owned else f"{facts.home}/.ogx/data"
 
 
@@ -36,16 +35,21 @@ def lcore_service(
     document: Any,
     mounts: tuple[Mount, ...],
     *,
+    run: Any = None,
+    gpu: bool = False,
     cached: bool = False,
     ordered: bool = False,
 ) -> Service:
-    """Lightspeed Core, reading ``document``; ``cached`` keeps its bytecode."""
+    """Lightspeed Core, reading ``document``, and ``run`` where Llama Stack is inside it; ``cached`` keeps its
+    bytecode.
+    """
     facts = images.lcore_facts
     port = config.number("service", "port") or DEFAULT_LCORE_PORT
     scheme = _scheme(tls=derive.lcore_has_tls(config))
     # This module asks for a token on probes too, and takes any.
     bearer = ANY_TOKEN if config.value("authentication", "module") == "noop-with-token" else ""
-    ours = server_is_ours(config)
+    library = is_library(config)
+    waits_for = (LLAMA_STACK,) if server_is_ours(config) and not library else ()
     return Service(
         name=LCORE,
         image=images.lcore,
@@ -54,7 +58,8 @@ def lcore_service(
         environment=(
             *LCORE_ENVIRONMENT,
             *(bytecode.environment(_on_volume(facts), images.lcore) if cached else ()),
-            *_references(document),
+            *(((server_facts(images.version).directory_variable, own_directory(facts)),) if library else ()),
+            *_references([document, run]),
         ),
         mounts=mounts,
         ports=(Port("127.0.0.1", port, port),),
@@ -67,8 +72,8 @@ def lcore_service(
             expected="healthy",
             bearer=bearer,
         ),
-        after=(LLAMA_STACK,) if ours else (),
-        ordered=ordered and ours,
+        after=(INFERENCE,) if gpu and library else waits_for,
+        ordered=ordered and bool(waits_for),
         afterwards=bytecode.precompiling(facts.workdir) if cached else (),
     )
 
@@ -97,7 +102,7 @@ def server_service(
             f"{images.server_facts.workdir}/{derive.RUN_FILE}",
         ),
         environment=(
-            (facts.directory_variable, server_directory(images)),
+            (facts.directory_variable, own_directory(images.server_facts)),
             (facts.port_variable, str(port)),
             *(bytecode.environment(_on_volume(images.server_facts), images.server) if cached else ()),
             *_references(document),

@@ -41,11 +41,6 @@ def test_a_small_configuration_of_the_older_generation_is_right() -> None:
             "error: where Llama Stack is must be known now, and WHERE is not set",
         ),
         (
-            COMMON + "ogx:\n  use_as_library_client: true\n",
-            "5:3: ogx.use_as_library_client",
-            "error: library mode is not rendered by this version of lcompose",
-        ),
-        (
             COMMON + "ogx: {url: 'http://localhost', config: {baseline: default}}\n",
             "4:32: ogx.config",
             "error: LCORE makes no run.yaml out of this in server mode, and neither does this version",

@@ -21,6 +21,7 @@ from lcompose.spec.text import Address, ComposeText, EnvRef
 from tests.unit.given import LIGHTSPEED, OLDER, RUN, resolved
 
 REMOTE = LIGHTSPEED.replace("localhost", "stack.example.com")
+LIBRARY = LIGHTSPEED.replace('url: "http://localhost:8321"', "use_as_library_client: true")
 OWNED = "/opt/app-root/src/.llama/storage"
 
 
@@ -58,6 +59,43 @@ def test_a_remote_server_leaves_one_service_and_one_document() -> None:
     assert [one.name for one in found.project.documents] == ["lightspeed-stack.yaml"]
     assert found.files == ()
     assert {change.document for change in found.project.changes} == {"lightspeed-stack.yaml"}
+
+
+def test_in_library_mode_one_service_reads_both_documents() -> None:
+    found = resolved(LIBRARY, "providers: {}\nexternal_providers_dir: ${env.HOME}/more\nlogging: ${env.LEVEL}\n")
+    service = found.project.service("lightspeed-stack")
+    assert names(found) == ["lightspeed-stack"]
+    assert [(one.name, one.filename) for one in found.project.documents] == [
+        ("lightspeed-stack.yaml", "lightspeed-stack/lightspeed-stack.yaml"),
+        ("run.yaml", "lightspeed-stack/run.yaml"),
+    ]
+    assert found.project.volumes == ("lightspeed-stack-data",)
+    assert [mount.target for mount in service.mounts if isinstance(mount, DocumentMount)] == [
+        "/app-root/lightspeed-stack.yaml",
+        "/app-root/run.yaml",
+    ]
+    assert len({mount.target for mount in service.mounts}) == len(service.mounts)
+    assert service.after == ()
+    environment = dict(service.environment)
+    assert environment["OGX_CONFIG_DIR"] == f"{OWNED}/ogx"
+    assert "OGX_PORT" not in environment
+    assert environment["LEVEL"] == EnvRef("LEVEL", required=True)
+
+
+def test_in_library_mode_lightspeed_core_is_told_where_run_yaml_is_and_nothing_is_served() -> None:
+    lightspeed, run = (document.tree for document in resolved(LIBRARY).project.documents)
+    assert isinstance(lightspeed, dict) and isinstance(run, dict)
+    assert lightspeed["ogx"] == {
+        "use_as_library_client": True,
+        "library_client_config_path": "/app-root/run.yaml",
+    }
+    assert "server" not in run
+
+
+def test_in_library_mode_a_gpu_serves_lightspeed_core_itself() -> None:
+    found = resolved(LIBRARY, settings={"gpu": "cuda"})
+    assert names(found) == ["inference", "lightspeed-stack"]
+    assert found.project.service("lightspeed-stack").after == ("inference",)
 
 
 def test_a_gpu_adds_an_inference_service_in_front() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lcompose import vendors
 from lcompose.lightspeed.images import choose_images
-from lcompose.lightspeed.services import inference_service, lcore_service, server_directory, server_service
+from lcompose.lightspeed.services import inference_service, lcore_service, own_directory, server_service
 from lcompose.merge import Layer
 from lcompose.settings import resolve_settings
 from lcompose.spec.project import AcceleratorRequest, Healthcheck, Port, Probe, Service, VolumeMount
@@ -164,11 +164,11 @@ def test_on_a_gpu_the_server_comes_after_the_inference_service() -> None:
 
 
 def test_the_distributions_own_image_keeps_its_files_in_roots_home() -> None:
-    assert server_directory(images()) == "/root/.ogx/data"
+    assert own_directory(images().server_facts) == "/root/.ogx/data"
 
 
 def test_an_image_of_ones_own_keeps_its_files_in_the_owned_directory() -> None:
-    assert server_directory(images(OWN_IMAGE)) == "/opt/app-root/src/.llama/storage/ogx"
+    assert own_directory(images(OWN_IMAGE).server_facts) == "/opt/app-root/src/.llama/storage/ogx"
 
 
 def test_the_inference_service_serves_the_model_on_the_vendors_gpus() -> None:
