@@ -1,7 +1,7 @@
 """Writes the generated parts of the documentation: ``python tests/docs.py``; ``--check`` only compares.
 
 Generated are what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` in README.md and
-ARCHITECTURE.md, and compose-examples/quickstart/compose.yaml.
+ARCHITECTURE.md, and the compose.yaml of each example.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lcompose.targets import translate
 from lcompose.workspace import Options, open_workspace
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICKSTART = ROOT / "compose-examples" / "quickstart"
+EXAMPLES = ROOT / "compose-examples"
 SERVICE = "SERVICE"  # stands for the name of any service
 NOTHING = "-"
 # A setting's last name, where the field that holds it is called otherwise.
@@ -116,10 +116,15 @@ def layers_list() -> str:
     return "```text\n" + "\n".join(layers) + "\n```"
 
 
-def quickstart() -> str:
-    """What ``lcompose -C compose-examples/quickstart render -p quickstart`` prints on any machine."""
-    workspace = open_workspace(Options(directory=str(QUICKSTART), project_name="quickstart"), {})
-    bundle = translate(workspace.resolved.project, TargetFacts(), workspace.place(QUICKSTART))
+def examples() -> list[Path]:
+    """The folders that have what a person writes, and what is rendered of it."""
+    return sorted(path.parent for path in EXAMPLES.glob("*/lightspeed-stack.yaml"))
+
+
+def rendered(example: Path) -> str:
+    """What ``lcompose -C EXAMPLE render --allow-missing`` prints on any machine."""
+    workspace = open_workspace(Options(directory=str(example)), {}, allow_missing=True)
+    bundle = translate(workspace.resolved.project, TargetFacts(), workspace.place(example))
     return bundle.main.text
 
 
@@ -144,7 +149,8 @@ def wanted() -> Iterator[tuple[Path, str]]:
         for part, make in parts.items():
             text = replaced(text, part, make())
         yield ROOT / name, text
-    yield QUICKSTART / "compose.yaml", quickstart()
+    for example in examples():
+        yield example / "compose.yaml", rendered(example)
 
 
 def replaced(text: str, part: str, body: str) -> str:

@@ -1,6 +1,6 @@
 """A stand-in for Lightspeed Core (LCORE): not the real server, only its outside.
 
-It is as strict about its configuration as the real one in server mode, waits for Llama Stack
+It is as strict about its configuration as the real one, waits for Llama Stack
 and checks its version in the same way, ends with the same exit codes, and answers the same
 probes; a query goes to the real Llama Stack behind it. Tests use it because LCORE itself cannot
 be installed from a package index.
@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import NoReturn
 
 import httpx
 import uvicorn
-from pydantic import ValidationError
+from pydantic import AnyHttpUrl, ValidationError
 from standin_app import create_app
 from standin_blocks import LlamaStack
 from standin_config import GENERATIONS, AnyConfiguration, load
@@ -31,6 +32,8 @@ logger = logging.getLogger("standin")
 SUPPORTED = {"0.6": ((0, 2, 17), (1, 0, 2)), "0.7": ((0, 2, 17), (1, 2, 5))}
 # Uvicorn's code for a failed startup, which is where the real server fails too.
 STARTUP_FAILED = 3
+# Where Llama Stack listens that is inside.
+INSIDE_PORT = 8399
 
 
 class StartupError(Exception):
@@ -170,10 +173,28 @@ def load_or_exit(path: Path, generation: str) -> AnyConfiguration:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
+def run_inside(block: LlamaStack) -> None:
+    """Library mode: the real server imports Llama Stack, this one runs it as a child of its own.
+
+    Raises:
+        StartupError: there is nothing to run.
+    """
+    path = Path(block.library_client_config_path or "")
+    if not path.is_file():
+        raise StartupError(f"FileNotFoundError: {path}")
+    code = "import sys; from ogx.cli.ogx import main; sys.exit(main())"
+    argv = [sys.executable, "-c", code, "run", "--insecure", "--port", str(INSIDE_PORT), str(path)]
+    subprocess.Popen(argv, env={**os.environ, "OGX_PORT": str(INSIDE_PORT)})
+    block.url = AnyHttpUrl(f"http://127.0.0.1:{INSIDE_PORT}")
+    block.max_retries = max(block.max_retries, 60)
+
+
 def start(path: Path, generation: str) -> None:
     """Go through the real server's start: configuration, Llama Stack, database, port."""
     config = load_or_exit(path, generation)
     logger.info("Configuration: %s", config)
+    if config.backend.use_as_library_client:
+        run_inside(config.backend)
     degraded = connect(config.backend, generation)
     open_database(config)
     logger.info("App startup complete")

@@ -1,6 +1,6 @@
 """The blocks of the stand-in's configuration: the keys, types and rules of the real models.
 
-Server mode is modelled in full; library mode and four authentication modules are refused.
+Server mode is modelled in full, library mode by a Llama Stack beside it; four authentication modules are refused.
 """
 
 import os
@@ -131,12 +131,12 @@ class LlamaStack(Strict):
     config: Synthesis | None = None
 
     @model_validator(mode="after")
-    def need_server_mode(self) -> Self:
-        """Library mode would need the whole real server in this process."""
-        if self.use_as_library_client:
-            raise ValueError("library mode is not modelled by the stand-in")
-        if self.url is None:
+    def need_a_server(self) -> Self:
+        """Either a server is named, or what the one inside is to run."""
+        if not self.use_as_library_client and self.url is None:
             raise ValueError("URL is not specified and library client mode is not enabled")
+        if self.use_as_library_client and not self.library_client_config_path:
+            raise ValueError("library mode without library_client_config_path is not modelled by the stand-in")
         return self
 
 
