@@ -8,12 +8,14 @@ import click
 
 from lcompose.cli.options import console_of, environment, options_of, shared_options
 from lcompose.console import finding_fields
-from lcompose.workspace import open_workspace
+from lcompose.errors import Finding
+from lcompose.workspace import Workspace, open_workspace
 
 
 @click.command()
 @shared_options
 @click.option("--allow-missing", is_flag=True, help="Only warn of files and variables that are not here.")
+@click.option("--deep", is_flag=True, help="Also ask the images themselves, where they and an engine are here.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Say whether the configuration is right, and whether all it needs is here.
@@ -24,17 +26,39 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     console = console_of(options)
     workspace = open_workspace(options, environment(), allow_missing=given["allow_missing"], variables=True)
     config = workspace.resolved.configuration
+    warnings = [*workspace.warnings, *(_asked(workspace) if given["deep"] else ())]
     if options.json:
         console.value(
             {
                 "valid": True,
                 "generation": config.generation,
                 "services": [service.name for service in workspace.resolved.project.services],
-                "warnings": [finding_fields(found) for found in workspace.warnings],
+                "warnings": [finding_fields(found) for found in warnings],
             }
         )
         return
-    console.warn(workspace.warnings)
+    console.warn(warnings)
     console.changes(workspace.resolved.project.changes)
     services = ", ".join(service.name for service in workspace.resolved.project.services)
     console.result(f"The configuration is right (generation {config.generation}). It starts: {services}.")
+
+
+def _asked(workspace: Workspace) -> list[Finding]:
+    """What the images say that cannot be counted as an error.
+
+    Raises: ConfigError with what they refuse.
+    """
+    from lcompose.deep import ask, questions
+    from lcompose.engines.select import choose
+    from lcompose.errors import ConfigError, LcomposeError, Position
+
+    try:
+        engine, _ = choose(workspace.settings.engine, workspace.env)
+    except LcomposeError as error:
+        return [Finding(Position("--deep"), "", f"no image was asked: {error.what}", error.fix, "warning")]
+    project, version = workspace.resolved.project, workspace.resolved.configuration.server_version
+    known = {**workspace.env, **workspace.secrets.reveal()}
+    found = [one for each in questions(project, version, known) for one in ask(engine, each, workspace.secrets)]
+    if any(one.severity == "error" for one in found):
+        raise ConfigError([*workspace.warnings, *found])
+    return found

@@ -127,6 +127,21 @@ class Engine(Protocol):
     def execute(self, container: str, argv: Sequence[str], timeout: float) -> Finished:
         """Runs a program in a running container."""
 
+    def run_once(
+        self,
+        image: str,
+        argv: Sequence[str],
+        *,
+        entrypoint: str,
+        mounts: Sequence[tuple[str, str]],
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> Finished:
+        """Runs a program in a container of its own, which has no network and is gone afterwards.
+
+        An empty ``entrypoint`` is the image's own; ``mounts`` are files of the host and where they go.
+        """
+
     def begin(self, container: str, argv: Sequence[str]) -> None:
         """Begins a program in a running container, and does not wait for it."""
 

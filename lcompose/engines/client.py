@@ -166,6 +166,35 @@ class Client:
         """See Engine."""
         return self._try("exec", container, *argv, timeout=timeout)
 
+    def run_once(
+        self,
+        image: str,
+        argv: Sequence[str],
+        *,
+        entrypoint: str,
+        mounts: Sequence[tuple[str, str]],
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> Finished:
+        """See Engine."""
+        from secrets import token_hex
+
+        name = f"lcompose-once-{token_hex(6)}"
+        options = [
+            *("--rm", "--name", name, "--network", "none", "--pull", "never"),
+            *(["--entrypoint", entrypoint] if entrypoint else []),
+            *(part for source, target in mounts for part in ("--volume", f"{source}:{target}:ro,z")),
+            # By name alone: values would show in every list of processes.
+            *(part for variable in environment for part in ("--env", variable)),
+        ]
+        env = {**self._env, **environment}
+        try:
+            return host.run([self._dialect.program, "run", *options, image, *argv], timeout=timeout, env=env)
+        except EngineError:
+            # Its container does not end with the client.
+            self._try("rm", "--force", name)
+            raise
+
     def begin(self, container: str, argv: Sequence[str]) -> None:
         """See Engine."""
         self._do("exec", "--detach", container, *argv)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,8 @@ class FakeEngine:
     """What an engine would say, written down beforehand.
 
     ``held`` are its containers. ``script`` has what further looks find of one, by its id, and
-    ``inside`` what programs give that run in it; the last of both stays. ``failures`` are errors
+    ``inside`` what programs give that run in it; the last of both stays. ``answers`` are what images
+    say that are asked once. ``failures`` are errors
     by call, such as ``stop`` or ``stop web``. ``created`` is what a creation makes, and ``calls``
     what was asked of it, in order.
     """
@@ -32,6 +33,7 @@ class FakeEngine:
     address: str = "fake://here"
     script: dict[str, list[Container]] = field(default_factory=dict)
     inside: dict[str, list[Finished]] = field(default_factory=dict)
+    answers: dict[str, Finished] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
     local: list[str] = field(default_factory=list)
@@ -116,6 +118,19 @@ class FakeEngine:
         self._called("execute", container)
         answers = self.inside.get(container) or [NO_ANSWER]
         return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def run_once(
+        self,
+        image: str,
+        argv: Sequence[str],
+        *,
+        entrypoint: str,
+        mounts: Sequence[tuple[str, str]],
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> Finished:
+        self._called("run_once", image, *filter(None, [entrypoint]), *argv)
+        return self.answers.get(image, Finished(0, "", ""))
 
     def begin(self, container: str, argv: Sequence[str]) -> None:
         self._called("begin", container, *argv)

@@ -52,6 +52,7 @@ class ServerFacts:
     directory_variable: str
     needs_insecure: bool = False
     insecure_option: tuple[str, ...] = ()
+    dry_run: bool = False
 
 
 LCORE_IMAGES = (ImageFacts("", workdir="/app-root", entrypoint=("/app-root/entrypoint.sh",)),)
@@ -65,7 +66,7 @@ SERVER_IMAGES = (
 # Newest first. Before 1.1 the port in run.yaml is ignored, so it always travels as a variable;
 # from 1.2 a server without certificates does not start unless it is told to.
 SERVERS = (
-    ServerFacts((1, 2), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",)),
+    ServerFacts((1, 2), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",), True),
     ServerFacts((0, 8), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR"),
     ServerFacts((), "llama_stack", ("llama", "stack", "run"), "LLAMA_STACK_PORT", "LLAMA_STACK_CONFIG_DIR"),
 )

@@ -45,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("-c", "--config", default="lightspeed-stack.yaml", type=Path)
     parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("-d", "--dump-configuration", action="store_true", help="only check the configuration")
     parser.add_argument("--synthesized-config-output", help="accepted, unused in server mode")
     return parser.parse_args()
 
@@ -218,6 +219,9 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, stop)
     logger.info("Lightspeed Core Stack startup (stand-in)")
+    if args.dump_configuration:
+        load_or_exit(args.config, generation_of(dict(os.environ)))
+        return
     try:
         start(args.config, generation_of(dict(os.environ)))
     except StartupError as error:
