@@ -19,13 +19,17 @@ from lcompose.load import Node, Path, dotted, locate, lookup
 Kind: TypeAlias = dict[str, Any]
 Record: TypeAlias = "dict[str, Key]"
 
+NEWEST = "9"  # a generation after all that there are
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key: what it holds, whether it must be there, what it means, since and until when.
 
-    ``role`` is ``secret`` (never shown), ``file`` (read from the host), ``directory`` (read),
-    ``written`` (a directory that is written) or ``database`` (a file that is written).
+    ``role`` is ``secret`` (never shown), ``file`` (a file or directory that is read from the host),
+    ``header`` (the same, unless it is one of some words), ``written`` (a directory that is written),
+    ``database`` (a file that is written) or ``index`` (a database that Llama Stack reads and writes,
+    wherever that runs). ``default`` is what the service takes where the key is absent.
     """
 
     kind: Kind
@@ -66,9 +70,9 @@ def number(**bounds: Any) -> Kind:
     return {"type": "float", **bounds}
 
 
-def flag() -> Kind:
-    """True or false."""
-    return {"type": "bool"}
+def flag(**bounds: Any) -> Kind:
+    """True or false; ``strict`` refuses the words for them."""
+    return {"type": "bool", **bounds}
 
 
 def url() -> Kind:
@@ -91,9 +95,9 @@ def optional(kind: Kind) -> Kind:
     return {"type": "nullable", "schema": kind}
 
 
-def listing(kind: Kind) -> Kind:
-    """A list."""
-    return {"type": "list", "items_schema": kind}
+def listing(kind: Kind, **bounds: Any) -> Kind:
+    """A list; ``min_length`` bounds it."""
+    return {"type": "list", "items_schema": kind, **bounds}
 
 
 def mapping(kind: Kind, names: Kind | None = None) -> Kind:
@@ -109,6 +113,16 @@ def record(keys: Record, *, extra: str = "forbid") -> Kind:
 def either(*kinds: Kind) -> Kind:
     """The first kind that fits."""
     return {"type": "union", "mode": "left_to_right", "choices": list(kinds)}
+
+
+def tagged(tag: str, records: Mapping[str, Kind]) -> Kind:
+    """One of some records; what stands at the key ``tag``, which must be there, says which."""
+    return {"type": "tagged-union", "discriminator": tag, "choices": dict(records)}
+
+
+def by_generation(kinds: Mapping[str, Kind]) -> Kind:
+    """A kind that changed: under each generation the kind that holds since then, the oldest first."""
+    return {"type": "by_generation", "kinds": dict(kinds)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +156,7 @@ def check(node: Node, value: Any, kind: Kind, generation: str = "", skip: frozen
 
 
 def roles(node: Node, kind: Kind, path: Path = ()) -> Iterator[tuple[Path, Node, Key]]:
-    """Every leaf of a document that the table gives a role."""
+    """Every leaf of a document that the table gives a role, in whichever generation."""
     for child_path, child, key in _keyed(node, kind, path):
         if key.role:
             yield from ((p, n, key) for p, n in _elements(child, child_path))
@@ -160,7 +174,7 @@ def _elements(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
 
 
 def _keyed(node: Node, kind: Kind, path: Path) -> Iterator[tuple[Path, Node, Key]]:
-    inner = _inner(kind)
+    inner = _inner(kind, node)
     if inner["type"] == "record" and isinstance(node.value, dict):
         for name, child in node.value.items():
             if name in inner["keys"]:
@@ -173,13 +187,46 @@ def _keyed(node: Node, kind: Kind, path: Path) -> Iterator[tuple[Path, Node, Key
             yield from _keyed(child, inner["values_schema"], (*path, name))
 
 
-def _inner(kind: Kind) -> Kind:
+def _inner(kind: Kind, node: Node | None, generation: str = NEWEST) -> Kind:
     """What a kind says of a mapping or a list: null and the other choices of a union left out."""
-    if kind["type"] == "nullable":
-        return _inner(kind["schema"])
-    if kind["type"] == "union":
-        return next((one for one in kind["choices"] if one["type"] == "record"), kind)
+    while kind["type"] in _CHOOSE:
+        chosen = _CHOOSE[kind["type"]](kind, node, generation)
+        if chosen is kind:
+            break
+        kind = chosen
     return kind
+
+
+def _choose_value(kind: Kind, node: Node | None, generation: str) -> Kind:
+    value: Kind = kind["schema"]
+    return value
+
+
+def _choose_record(kind: Kind, node: Node | None, generation: str) -> Kind:
+    return next((one for one in kind["choices"] if one["type"] == "record"), kind)
+
+
+def _choose_tagged(kind: Kind, node: Node | None, generation: str) -> Kind:
+    """The record that the document's own tag means; where none does, all of them in one, so that no role is missed."""
+    tag = lookup(node, (kind["discriminator"],)) if node else None
+    chosen: Kind | None = kind["choices"].get(tag.value) if tag and isinstance(tag.value, str) else None
+    if chosen:
+        return chosen
+    keys = [one["keys"] for one in kind["choices"].values()]
+    return record({name: key for known in reversed(keys) for name, key in known.items()})
+
+
+def _choose_since(kind: Kind, node: Node | None, generation: str) -> Kind:
+    known: list[Kind] = [one for since, one in kind["kinds"].items() if since <= generation]
+    return known[-1]
+
+
+_CHOOSE: Mapping[str, Callable[[Kind, Node | None, str], Kind]] = {
+    "nullable": _choose_value,
+    "union": _choose_record,
+    "tagged-union": _choose_tagged,
+    "by_generation": _choose_since,
+}
 
 
 def _core(kind: Kind, generation: str) -> dict[str, Any]:
@@ -208,12 +255,22 @@ def _core_union(kind: Kind, generation: str) -> dict[str, Any]:
     return kind | {"choices": [_core(one, generation) for one in kind["choices"]]}
 
 
+def _core_tagged(kind: Kind, generation: str) -> dict[str, Any]:
+    return kind | {"choices": {tag: _core(one, generation) for tag, one in kind["choices"].items()}}
+
+
+def _core_since(kind: Kind, generation: str) -> dict[str, Any]:
+    return _core(_choose_since(kind, None, generation), generation)
+
+
 _CORE: Mapping[str, Callable[[Kind, str], dict[str, Any]]] = {
     "record": _core_record,
     "nullable": _core_inside("schema"),
     "list": _core_inside("items_schema"),
     "dict": _core_inside("values_schema"),
     "union": _core_union,
+    "tagged-union": _core_tagged,
+    "by_generation": _core_since,
 }
 
 
@@ -221,16 +278,26 @@ def _finding(node: Node, kind: Kind, generation: str, problem: Any) -> tuple[Pat
     path = _existing(node, problem["loc"])
     where = locate(node, path)
     if problem["type"] == "extra_forbidden":
-        known = known_keys(kind, path[:-1], generation)
+        known = known_keys(kind, path[:-1], generation, node)
         return path, Finding(where, dotted(path), "unknown key", suggestion(str(path[-1]), known))
-    if problem["type"] == "missing":
-        path = (*path, problem["loc"][-1])
+    if problem["type"] in ("missing", "union_tag_not_found"):
+        path = (*path, _missing_key(problem))
         return path, Finding(where, dotted(path), "this key must be there", f"Add {path[-1]!r} here.")
+    if problem["type"] == "union_tag_invalid":
+        path = (*path, _missing_key(problem))
+        what = f"input should be one of {problem['ctx']['expected_tags']}"
+        return path, Finding(locate(node, path), dotted(path), what, _correction(lookup(node, path), ""))
     held = lookup(node, path)
     if problem["type"] == "string_pattern_mismatch":
-        return path, Finding(where, dotted(path), "this is not written as it must be", _doc_of(kind, path))
+        return path, Finding(where, dotted(path), "this is not written as it must be", _doc_of(kind, path, node))
     what = re.sub(r"^[A-Z](?=[a-z])", lambda first: first[0].lower(), problem["msg"])
     return path, Finding(where, dotted(path), what, _correction(held, problem["type"]))
+
+
+def _missing_key(problem: Any) -> str:
+    """The key that is not there; of a tag, pydantic tells it in quotes."""
+    tag = problem.get("ctx", {}).get("discriminator", "")
+    return tag.strip("'") if tag else str(problem["loc"][-1])
 
 
 def _correction(node: Node | None, problem: str) -> str:
@@ -262,28 +329,30 @@ def _existing(node: Node, loc: tuple[Any, ...]) -> Path:
     return path
 
 
-def known_keys(kind: Kind, path: Path, generation: str) -> list[str]:
-    """The keys that the table knows for the mapping at a path."""
-    inner, _ = _at(kind, path)
+def known_keys(kind: Kind, path: Path, generation: str, node: Node | None = None) -> list[str]:
+    """The keys that the table knows for the mapping at a path of a document."""
+    inner, _ = _at(kind, path, node, generation)
     if inner["type"] != "record":
         return []
     return [name for name, key in inner["keys"].items() if key.known_in(generation)]
 
 
-def _doc_of(kind: Kind, path: Path) -> str:
+def _doc_of(kind: Kind, path: Path, node: Node | None) -> str:
     """What the table says of the key at a path, or of the list that it is in."""
-    return _at(kind, path)[1] or "Correct this value."
+    return _at(kind, path, node, NEWEST)[1] or "Correct this value."
 
 
-def _at(kind: Kind, path: Path) -> tuple[Kind, str]:
+def _at(kind: Kind, path: Path, node: Node | None, generation: str) -> tuple[Kind, str]:
     """The kind at a path, and what is said of the nearest key."""
-    inner, doc = _inner(kind), ""
+    inner, doc = _inner(kind, node, generation), ""
     for step in path:
+        node = lookup(node, (step,)) if node else None
         if inner["type"] == "record":
             key = inner["keys"][str(step)]
-            inner, doc = _inner(key.kind), key.doc
+            below, doc = key.kind, key.doc
         else:
-            inner = _inner(inner.get("items_schema") or inner.get("values_schema") or anything())
+            below = inner.get("items_schema") or inner.get("values_schema") or anything()
+        inner = _inner(below, node, generation)
     return inner, doc
 
 

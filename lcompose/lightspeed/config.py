@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lcompose.errors import Finding, Position
+from lcompose.lightspeed import rules
 from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, replace
 from lcompose.lightspeed.images import NEWEST_SERVER, Generation
 from lcompose.lightspeed.keys import LIGHTSPEED
@@ -40,9 +41,8 @@ class Configuration:
 
     @property
     def section(self) -> str:
-        """The key under which Llama Stack is configured: the newer one wins where both stand."""
-        both = self.lightspeed.value if isinstance(self.lightspeed.value, dict) else {}
-        return "ogx" if "ogx" in both else "llama_stack"
+        """The key under which Llama Stack is configured."""
+        return section_of(self.lightspeed)
 
     @property
     def trees(self) -> tuple[Any, Any]:
@@ -68,6 +68,12 @@ class Configuration:
     def says(self, *path: str) -> bool:
         """Whether lightspeed-stack.yaml says ``true`` there."""
         return _as(flag(), self.value(*path)) is True
+
+
+def section_of(lightspeed: Node) -> str:
+    """The key under which Llama Stack is configured: the newer one wins where both stand."""
+    both = lightspeed.value if isinstance(lightspeed.value, dict) else {}
+    return "ogx" if "ogx" in both else "llama_stack"
 
 
 def _whole(value: Any) -> int | None:
@@ -144,6 +150,7 @@ def findings(config: Configuration) -> list[Finding]:
         return [_not_a_mapping(config.lightspeed, "name: my-assistant")]
     return [
         *_schema_findings(config),
+        *rules.findings(config),
         *_rule_findings(config),
         *(_run_findings(config) if server_is_ours(config) else ()),
         *_version_findings(config),
@@ -206,24 +213,6 @@ def _at(config: Configuration, path: Path, what: str, fix: str) -> Finding:
     return Finding(locate(config.lightspeed, path), dotted(path), what, fix)
 
 
-def _needs_section(config: Configuration) -> Finding | None:
-    if lookup(config.lightspeed, (config.section,)):
-        return None
-    name = "ogx" if config.generation >= "0.7" else "llama_stack"
-    fix = f"Add '{name}: {{url: http://localhost:8321}}'."
-    return _at(config, (), f"the key {name!r} must be there", fix)
-
-
-def _needs_url(config: Configuration) -> Finding | None:
-    if is_library(config):
-        return None
-    url = lookup(config.lightspeed, (config.section, "url"))
-    if lookup(config.lightspeed, (config.section,)) and not (url and url.value):
-        fix = "Add 'url: http://localhost:8321' (rewritten for containers), or 'use_as_library_client: true'."
-        return _at(config, (config.section,), "server mode needs a url", fix)
-    return None
-
-
 def _url_is_known(config: Configuration) -> Finding | None:
     path: Path = (config.section, "url")
     if path not in config.unknown:
@@ -242,50 +231,8 @@ def _port_is_known(config: Configuration) -> Finding | None:
     return _at(config, path, what, "Set the variable, or write the port.")
 
 
-def _no_synthesis(config: Configuration) -> Finding | None:
-    for path in ((config.section, "config"), ("inference", "providers"), ("vector_store", "providers")):
-        if config.value(*path):
-            fix = "Write run.yaml by hand and name it with --run-config."
-            what = "LCORE makes no run.yaml out of this in server mode, and neither does this version"
-            return _at(config, path, what, fix)
-    return None
-
-
-def _feedback_path(config: Configuration) -> Finding | None:
-    for name in ("feedback", "transcripts"):
-        path = ("user_data_collection", f"{name}_storage")
-        enabled = config.says("user_data_collection", f"{name}_enabled")
-        if enabled and path not in config.unknown and not config.value(*path):
-            return _at(config, path, f"{name} is enabled and has no storage", f"Add {path[1]}.")
-    return None
-
-
-def _one_store(config: Configuration) -> Finding | None:
-    for section in ("database", "a2a_state", "quota_handlers"):
-        stores = config.value(section)
-        if isinstance(stores, dict) and stores.get("sqlite") and stores.get("postgres"):
-            return _at(config, (section,), "sqlite and postgres exclude each other", "Keep one of them.")
-    return None
-
-
-def _cors_credentials(config: Configuration) -> Finding | None:
-    path, origins = ("service", "cors", "allow_credentials"), ("service", "cors", "allow_origins")
-    every = config.value(*origins) if lookup(config.lightspeed, origins) else ["*"]
-    if config.says(*path) and isinstance(every, list) and "*" in every:
-        return _at(config, path, "credentials cannot be allowed for every origin", "List the origins.")
-    return None
-
-
-RULES = (
-    _needs_section,
-    _needs_url,
-    _url_is_known,
-    _port_is_known,
-    _no_synthesis,
-    _feedback_path,
-    _one_store,
-    _cors_credentials,
-)
+# What must be known now, beside what LCORE itself wants.
+RULES = (_url_is_known, _port_is_known)
 
 
 def _version_findings(config: Configuration) -> list[Finding]:
