@@ -6,22 +6,25 @@ images -> derived documents -> files and volumes -> variables -> services -> har
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from posixpath import normpath
 from typing import Any
 
 from lcompose import vendors
 from lcompose.errors import ConfigError, Finding, Position, Severity, UsageError
 from lcompose.lightspeed import config as reading
-from lcompose.lightspeed import derive, wiring
-from lcompose.lightspeed.advice import advice
+from lcompose.lightspeed import derive, surroundings, wiring
+from lcompose.lightspeed.advice import advice, judged
+from lcompose.lightspeed.companions import Companions, needed
 from lcompose.lightspeed.config import Configuration
+from lcompose.lightspeed.draft import Step
 from lcompose.lightspeed.envrefs import expanded
 from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, choose_images
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
 from lcompose.lightspeed.services import inference_service, lcore_service, own_directory, server_service
+from lcompose.lightspeed.synthesis import needs
 from lcompose.load import Node, dotted, leaves, plain
 from lcompose.names import NAME
 from lcompose.schema import Kind, record
@@ -32,6 +35,7 @@ from lcompose.spec.project import (
     DocumentMount,
     FileMount,
     Hardening,
+    Limits,
     Mount,
     Project,
     Service,
@@ -43,7 +47,11 @@ from lcompose.spec.text import ComposeText, EnvRef, Text
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything that resolving needs. Directories are absolute; ``home`` is the person's."""
+    """Everything that resolving needs. Directories are absolute; ``home`` is the person's.
+
+    ``run_changes`` is what was added to run.yaml before, ``run_steps`` where its parts come from.
+    ``surroundings`` are the variables of which proxies and the like are handed on.
+    """
 
     name: str
     settings: Settings
@@ -53,6 +61,9 @@ class Request:
     run_directory: str
     env: Mapping[str, str]
     home: str = "/"
+    run_changes: tuple[Change, ...] = ()
+    run_steps: tuple[Step, ...] = ()
+    surroundings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,11 @@ class Side:
     lifted: tuple[wiring.Lifted, ...]
     mounts: tuple[Mount, ...]
     files: tuple[wiring.HostFile, ...]
+
+    @property
+    def private(self) -> bool:
+        """Whether a secret stands in the document that cannot be a variable."""
+        return any(one.stays for one in self.lifted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +93,23 @@ class Source:
     directory: str
     image: ImageFacts
     volume: str
-    prefix: str
     also_written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The Project, the files of the host that it needs, warnings, and sealed values."""
+    """The Project, the files of the host that it needs, warnings, and sealed values.
+
+    ``kept`` are secrets that stay in a document, since they cannot be variables.
+    """
 
     project: Project
     files: tuple[wiring.HostFile, ...]
     warnings: tuple[Finding, ...]
     lifted: Mapping[str, str]
     configuration: Configuration
+    run_steps: tuple[Step, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve(request: Request) -> Resolved:
@@ -106,28 +126,35 @@ def resolve(request: Request) -> Resolved:
         request.env,
         (images.lcore_facts.home, images.server_facts.home),
     )
-    warnings = [*_passed(reading.findings(config)), *advice(config)]
+    warnings = _passed(judged(config))
     gpu = _vendor(request.settings, config)
     library = reading.is_library(config)
-    lcore = lcore_side(config, request, images)
-    server = server_side(config, request, images, gpu=gpu is not None) if reading.server_is_ours(config) else None
+    secrets = _lifted(config)
+    found = _companions(config, request.settings, secrets, gpu=gpu is not None)
+    rewritten = [{edit.path for edit in edits} for edits in (found.lightspeed_edits, found.run_edits)]
+    warnings += [*_passed(found.findings), *advice(config, rewritten), *surroundings.surprises(request.surroundings)]
+    lcore = lcore_side(config, request, images, secrets[0], found.lightspeed_edits)
+    run_edits = (*derive.run_edits(config, gpu=gpu is not None), *found.run_edits)
+    server = server_side(config, request, images, secrets[1], run_edits) if reading.server_is_ours(config) else None
     sides = [lcore, server] if server else [lcore]
     lifted = [one for side in sides for one in side.lifted]
     warnings += _passed([one.finding for one in lifted])
-    services = _services(request, config, images, lcore, server, gpu)
+    services = _services(request, config, images, lcore, server, gpu, found)
     if request.settings.pinned_images:
         warnings += _image_warnings(services)
     project = Project(
         name=request.name,
         services=services,
-        documents=_derived(lcore, server, library=library),
+        documents=(*_derived(lcore, server, library=library), *found.documents),
         volumes=_volumes(services),
-        changes=tuple(change for side in sides for change in side.changes),
+        changes=(*request.run_changes, *(change for side in sides for change in side.changes)),
         variables=_variables(services),
     )
     files = [file for side in sides for file in side.files]
     files += _own_files(services, files)
-    return Resolved(project, tuple(files), tuple(warnings), {one.name: one.value for one in lifted}, config)
+    values = {one.name: one.value for one in lifted if not one.stays}
+    kept = {one.name: one.value for one in lifted if one.stays}
+    return Resolved(project, tuple(files), tuple(warnings), values, config, request.run_steps, kept)
 
 
 def _own_files(services: Iterable[Service], known: Iterable[wiring.HostFile]) -> list[wiring.HostFile]:
@@ -164,7 +191,36 @@ def _vendor(settings: Settings, config: Configuration) -> vendors.Vendor | None:
     return vendors.vendor(settings.gpu)
 
 
-def lcore_side(config: Configuration, request: Request, images: Images) -> Side:
+LIFTED_PREFIXES = ("LIGHTSPEED_", "LLAMA_STACK_")
+
+
+def _lifted(config: Configuration) -> tuple[list[wiring.Lifted], list[wiring.Lifted]]:
+    """The secrets that stand in each document as they are."""
+    own = wiring.lifted_secrets(config.lightspeed, record(LIGHTSPEED), LIFTED_PREFIXES[0])
+    if not reading.server_is_ours(config):
+        return own, []
+    return own, wiring.lifted_secrets(config.run, record(RUN, extra="allow"), LIFTED_PREFIXES[1])
+
+
+def _companions(
+    config: Configuration,
+    settings: Settings,
+    secrets: tuple[list[wiring.Lifted], list[wiring.Lifted]],
+    *,
+    gpu: bool,
+) -> Companions:
+    own, run = ({one.edit.path: one.name for one in lifted if not one.stays} for lifted in secrets)
+    server = reading.server_is_ours(config) and not reading.is_library(config)
+    return needed(config, settings.companions, frozenset(), server=server, gpu=gpu, lifted=own, run_lifted=run)
+
+
+def lcore_side(
+    config: Configuration,
+    request: Request,
+    images: Images,
+    lifted: list[wiring.Lifted],
+    more: Sequence[derive.Edit],
+) -> Side:
     """LCORE's half."""
     source = Source(
         derive.LIGHTSPEED_FILE,
@@ -174,12 +230,18 @@ def lcore_side(config: Configuration, request: Request, images: Images) -> Side:
         request.directory,
         images.lcore_facts,
         f"{LCORE}-data",
-        "LIGHTSPEED_",
     )
-    return _side(source, lambda lifted: _renamed(config, lifted, images), request.home)
+    side = _side(source, lifted, [*_renamed(config, lifted, images), *more], request)
+    return replace(side, mounts=(*side.mounts, *_reranker_cache(config, images.lcore_facts)))
 
 
-def server_side(config: Configuration, request: Request, images: Images, *, gpu: bool) -> Side:
+def server_side(
+    config: Configuration,
+    request: Request,
+    images: Images,
+    lifted: list[wiring.Lifted],
+    edits: Sequence[derive.Edit],
+) -> Side:
     """The half of our own Llama Stack, in a container of its own or inside LCORE's."""
     library = reading.is_library(config)
     image = images.lcore_facts if library else images.server_facts
@@ -191,21 +253,23 @@ def server_side(config: Configuration, request: Request, images: Images, *, gpu:
         request.run_directory,
         image,
         f"{LCORE if library else LLAMA_STACK}-data",
-        "LLAMA_STACK_",
         (own_directory(image),),
     )
-    side = _side(source, lambda _: derive.run_edits(config, gpu=gpu), request.home)
-    return replace(side, mounts=(*side.mounts, *_model_cache(config, image)))
+    side = _side(source, lifted, edits, request)
+    found = wiring.indexes(config.lightspeed, config.values, record(LIGHTSPEED), request.directory, image)
+    files = _at_home(found, request.home)
+    mounts = (*side.mounts, *(one.mount for one in files), *_model_cache(config, image))
+    return replace(side, mounts=mounts, files=(*side.files, *files))
 
 
-def _side(source: Source, edits: Callable[[list[wiring.Lifted]], list[derive.Edit]], home: str) -> Side:
+def _side(source: Source, lifted: list[wiring.Lifted], edits: Sequence[derive.Edit], request: Request) -> Side:
     kept = wiring.storage(source.node, source.values, source.kind, source.volume, source.image, source.also_written)
-    lifted = wiring.lifted_secrets(source.node, source.kind, source.prefix)
     # Lifting goes first: its paths are those of the document as it was written.
-    every = [*(one.edit for one in lifted), *kept.edits, *edits(lifted)]
+    every = [*(one.edit for one in lifted), *kept.edits, *edits]
     document, changes = derive.applied(plain(source.node), source.filename, every)
-    found = wiring.host_files(source.node, source.values, source.kind, source.directory, source.image)
-    files = _at_home(found, home)
+    secrets = request.settings.secrets
+    found = wiring.host_files(source.node, source.values, source.kind, source.directory, source.image, secrets)
+    files = _at_home(found, request.home)
     mounts = _mounts(source.filename, source.image, kept, files)
     return Side(document, tuple(changes), tuple(lifted), mounts, tuple(files))
 
@@ -234,17 +298,24 @@ def _mounts(
 def _model_cache(config: Configuration, image: ImageFacts) -> tuple[Mount, ...]:
     """A volume for models that Llama Stack downloads itself."""
     kinds = [leaf.value for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)]
-    if "inline::sentence-transformers" not in kinds:
+    if "inline::sentence-transformers" not in kinds and not needs(config.values, config.run_values).models:
         return ()
     return (VolumeMount("models", f"{image.home}/.cache/huggingface"),)
 
 
+def _reranker_cache(config: Configuration, image: ImageFacts) -> tuple[Mount, ...]:
+    """A volume for the model that LCORE downloads; another one, since its user is another one."""
+    if not needs(config.values, config.run_values).reranker:
+        return ()
+    return (VolumeMount(f"{LCORE}-models", f"{image.home}/.cache/huggingface"),)
+
+
 def _derived(lcore: Side, server: Side | None, *, library: bool) -> tuple[Derived, ...]:
-    own = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document)
+    own = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document, private=lcore.private)
     if server is None:
         return (own,)
     reader = LCORE if library else LLAMA_STACK
-    return own, Derived(derive.RUN_FILE, f"{reader}/{derive.RUN_FILE}", server.document)
+    return own, Derived(derive.RUN_FILE, f"{reader}/{derive.RUN_FILE}", server.document, private=server.private)
 
 
 def _services(
@@ -254,6 +325,7 @@ def _services(
     lcore: Side,
     server: Side | None,
     gpu: vendors.Vendor | None,
+    companions: Companions,
 ) -> tuple[Service, ...]:
     settings = request.settings.services
     cached = request.settings.bytecode_cache
@@ -268,9 +340,34 @@ def _services(
     mounts = _joined(lcore.mounts, inside.mounts if inside else ())
     run = inside.document if inside else None
     found.append(lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, **wired))
-    return tuple(
-        _with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found
+    found = [replace(one, needs=companions.needs.get(one.name, ())) for one in found]
+    ours = [_with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found]
+    beside = [
+        _with_settings(one, settings[companions.kinds[one.name]], request, _facts(one.name, images))
+        for one in companions.services
+    ]
+    run = server.document if server else {}
+    kinds = {str(leaf.value) for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)} if run else set()
+    reader = LCORE if reading.is_library(config) else LLAMA_STACK
+    credited = [
+        surroundings.with_credentials(one, kinds, {**request.env, "HOME": request.home}, request.directory)
+        if one.name == reader
+        else one
+        for one in ours
+    ]
+    bundle = request.settings.ca_bundle
+    return surroundings.handed_on(
+        [*beside, *credited],
+        {**request.surroundings, "HOME": request.home},
+        proxies=request.settings.proxies,
+        ca_bundle=_own_path(bundle, request) if bundle else "",
+        directory=request.directory,
     )
+
+
+def _own_path(path: str, request: Request) -> str:
+    absolute = path if path.startswith(("/", "~")) else normpath(f"{request.directory}/{path}")
+    return expanded(absolute, request.home)
 
 
 def _joined(mounts: tuple[Mount, ...], more: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -300,14 +397,14 @@ def _with_settings(service: Service, own: ServiceSettings, request: Request, fac
         ports=ports,
         pull_policy=own.pull_policy,
         restart=own.restart,
-        limits=own.limits,
+        limits=own.limits if own.limits != Limits() else service.limits,
         log_rotation=own.log_rotation,
         hardening=Hardening(
             own.read_only,
             own.no_new_privileges,
             own.drop_capabilities,
-            facts.keep,
-            own.tmpfs,
+            (*facts.keep, *service.hardening.keep_capabilities),
+            (*(service.hardening.tmpfs if own.read_only else ()), *own.tmpfs),
         ),
     )
 
@@ -353,8 +450,7 @@ def _own_volume(text: str, request: Request) -> Mount:
         if not NAME.fullmatch(source):
             raise UsageError(f"{source!r} is not a name for a volume", "volumes", "Use a-z, 0-9, _ and -.")
         return VolumeMount(source, target)
-    absolute = source if source.startswith(("/", "~")) else normpath(f"{request.directory}/{source}")
-    return FileMount(expanded(absolute, request.home), target, read_only=mode == "ro")
+    return FileMount(_own_path(source, request), target, read_only=mode == "ro")
 
 
 def _volumes(services: Iterable[Service]) -> tuple[str, ...]:

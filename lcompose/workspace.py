@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from lcompose import host
+from lcompose.dotenv import variables as variables_of
 from lcompose.errors import ConfigError, Finding, Position, UsageError
+from lcompose.forms import RUN_FILE, RunDocument, run_document
 from lcompose.lightspeed.config import configuration, embedded_settings, findings, missing_variables, unset_variable
 from lcompose.lightspeed.envrefs import references
 from lcompose.lightspeed.images import choose_images
-from lcompose.load import Node, lookup, parse
+from lcompose.lightspeed.wiring import elsewhere, undeclared_secrets
+from lcompose.load import Node, parse
 from lcompose.merge import Layer
 from lcompose.names import checked_name, name_from_directory
 from lcompose.profiles import profile_layers
 from lcompose.resolve import Request, Resolved, missing_files, resolve, unreadable_files
 from lcompose.settings import (
+    DEFAULTS,
     EMBEDDED,
     FILE,
     Settings,
@@ -31,13 +35,9 @@ from lcompose.spec.project import FileMount
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineName
 from lcompose.targets import Place
-from lcompose.templates import data_directory
 
 CONFIG_FILE = "lightspeed-stack.yaml"
-RUN_FILE = "run.yaml"
 SETTINGS_FILE = "lcompose.yaml"
-BASELINE = "baseline-run.yaml"
-OWN_RUN_FILE = "lcompose's own run.yaml (you have none)"
 NO_CONFIG = (
     "Go to the folder that has one, or name it with -c. A compose file is named with -f: lcompose up -f compose.yaml."
 )
@@ -133,11 +133,18 @@ def _normal(path: Path) -> str:
 
 
 def open_workspace(
-    options: Options, env: Mapping[str, str], *, allow_missing: bool = False, variables: bool = False
+    options: Options,
+    env: Mapping[str, str],
+    *,
+    allow_missing: bool = False,
+    variables: bool = False,
+    here: bool = False,
 ) -> Workspace:
     """Reads and resolves everything that a command needs.
 
-    Files that are to be mounted must be here, and ``variables`` set, unless ``allow_missing``.
+    Files that are to be mounted must be here, and ``variables`` set, unless ``allow_missing``. ``here``
+    says that the stack starts on this machine and at once: then proxies and the like come from the
+    environment too, and not only from .env. What is rendered must not depend on who renders it.
 
     Raises: ConfigError with every finding of the run; UsageError.
     """
@@ -147,22 +154,42 @@ def open_workspace(
     path, node = collected.get(lambda: read_config(options, env, directory), (directory / CONFIG_FILE, EMPTY))
     own = collected.get(lambda: _settings_file(directory), Layer(SETTINGS_FILE, {}))
     settings = collected.get(lambda: _settings(options, env, directory, node, own), resolve_settings([]))
-    env = {**dotenv(directory, env), **env}
-    run_path, run = collected.get(lambda: read_run_config(options, directory, path, node), (path, MINIMAL_RUN))
+    written = dotenv(directory, env)
+    env = {**written, **env}
+    images = choose_images(settings)
+    run = collected.get(
+        lambda: run_document(options.run_config, directory, path, node, images), RunDocument(path.parent, MINIMAL_RUN)
+    )
     if collected.found and node is not EMPTY:
         # Something cannot be read; what can be is checked all the same, so that one run tells all.
-        images = choose_images(settings)
         homes = (images.lcore_facts.home, images.server_facts.home)
-        collected.found += findings(configuration(node, run, images.generation, images.version, env, homes))
+        collected.found += findings(configuration(node, run.node, images.generation, images.version, env, homes))
     collected.stop_on_errors()
-    request = Request(name, settings, node, run, str(path.parent), str(run_path.parent), env, env.get("HOME", "/"))
+    home = env.get("HOME", "/")
+    request = Request(
+        name,
+        settings,
+        node,
+        run.node,
+        str(path.parent),
+        str(run.directory),
+        env,
+        home,
+        run.changes,
+        run.steps,
+        env if here else written,
+    )
     resolved = resolve(request)
-    secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted))
-    missing = [*_missing_files(resolved), *(_missing_variables(resolved, secrets, env) if variables else ())]
+    secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted), kept=resolved.kept)
+    resolved, assumed = _without_elsewhere(resolved)
+    missing = [
+        *_missing_files(resolved, settings.secrets),
+        *(_missing_variables(resolved, secrets, env) if variables else ()),
+    ]
     if missing and not allow_missing:
         raise ConfigError([*resolved.warnings, *missing])
     softened = [replace(found, severity="warning") for found in missing]
-    warnings = (*resolved.warnings, *softened, *_closed_files(resolved))
+    warnings = (*resolved.warnings, *assumed, *softened, *_closed_files(resolved))
     return Workspace(name, directory, settings, resolved, secrets, env, warnings)
 
 
@@ -205,32 +232,6 @@ def read_config(options: Options, env: Mapping[str, str], directory: Path) -> tu
     return path, parse(host.read_file(path, CONFIG_FILE, NO_CONFIG), asked)
 
 
-def read_run_config(options: Options, directory: Path, config: Path, node: Node) -> tuple[Path, Node]:
-    """run.yaml: the one asked for, named by the configuration, beside it, or the baseline.
-
-    Raises: UsageError, ConfigError.
-    """
-    if options.run_config:
-        path, shown = host.file_named(directory, options.run_config), options.run_config
-        return path, parse(host.read_file(path, RUN_FILE, "Name an existing file with --run-config."), shown)
-    named = _named_run_config(node)
-    if named:
-        path = host.file_named(config.parent, named)
-        fix = "Correct library_client_config_path, or name the file with --run-config."
-        return path, parse(host.read_file(path, RUN_FILE, fix), named)
-    beside = config.parent / RUN_FILE
-    if host.exists(beside):
-        return beside, parse(host.read_file(beside, RUN_FILE, ""), RUN_FILE)
-    path = data_directory("templates") / BASELINE
-    return path, parse(host.read_file(path, RUN_FILE, ""), OWN_RUN_FILE)
-
-
-def _named_run_config(node: Node) -> str:
-    section = "ogx" if lookup(node, ("ogx",)) else "llama_stack"
-    found = lookup(node, (section, "library_client_config_path"))
-    return found.value if found and isinstance(found.value, str) else ""
-
-
 def _settings_file(directory: Path) -> Layer:
     path = directory / SETTINGS_FILE
     if not host.exists(path):
@@ -243,17 +244,15 @@ def _settings(options: Options, env: Mapping[str, str], directory: Path, node: N
     from_env = layer_from_env(env)
     from_options = layer_from_options(options.sets, _as_settings(options))
     above = [embedded, own, from_env, from_options]
-    names = _profiles(above)
-    return resolve_settings([*profile_layers(names, directory), *above, _chosen(names)])
+    chosen = _chosen(above)
+    return resolve_settings([*profile_layers(chosen.tree["profiles"], directory), *above, chosen])
 
 
-def _profiles(layers: list[Layer]) -> tuple[str, ...]:
-    asked = [layer.tree["profiles"] for layer in layers if layer.tree.get("profiles")]
-    return tuple(asked[-1]) if asked else ("dev",)
-
-
-def _chosen(names: tuple[str, ...]) -> Layer:
-    return Layer("profiles", {"profiles": list(names)})
+def _chosen(layers: list[Layer]) -> Layer:
+    """The profiles that are asked for, in the name of the layer that asks: the last one has the word."""
+    asked = [layer for layer in layers if layer.tree.get("profiles")]
+    last = asked[-1] if asked else Layer("default", {"profiles": DEFAULTS["profiles"]})
+    return Layer(last.name, {"profiles": list(last.tree["profiles"])})
 
 
 def _as_settings(options: Options) -> dict[str, object]:
@@ -280,31 +279,41 @@ def _image(item: str) -> tuple[str, str]:
 
 
 def dotenv(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """The variables of .env; ``${NAME}`` in one means the environment's, else an earlier one of the file."""
+    """The variables of .env, as Compose reads it.
+
+    Raises: UsageError.
+    """
     path = directory / ".env"
     if not host.exists(path):
         return {}
-    from io import StringIO
-
-    from dotenv import dotenv_values
-    from dotenv.variables import parse_variables
-
-    data = host.read_file(path, ".env", "")
     try:
-        # Not filled in there: that would read this process' own environment.
-        read = dotenv_values(stream=StringIO(data.decode()), interpolate=False)
+        text = host.read_file(path, ".env", "").decode()
     except UnicodeDecodeError as error:
         raise UsageError(".env is not UTF-8 text", str(path), "Save the file as UTF-8.") from error
-    found: dict[str, str] = {}
-    for name, value in read.items():
-        if value is not None:
-            found[name] = "".join(atom.resolve({**found, **env}) for atom in parse_variables(value))
-    return found
+    return variables_of(text, env)
 
 
-def _missing_files(resolved: Resolved) -> list[Finding]:
-    here = {one.mount.source for one in resolved.files if host.exists(Path(one.mount.source))}
-    return missing_files(resolved.files, frozenset(here))
+def _present(resolved: Resolved) -> frozenset[str]:
+    return frozenset(one.mount.source for one in resolved.files if host.exists(Path(one.mount.source)))
+
+
+def _without_elsewhere(resolved: Resolved) -> tuple[Resolved, list[Finding]]:
+    """The same without files that are not here and need not be, and a warning for each."""
+    kept, found = elsewhere(resolved.files, _present(resolved))
+    gone = {one.mount for one in resolved.files} - {one.mount for one in kept}
+    services = tuple(
+        replace(service, mounts=tuple(mount for mount in service.mounts if mount not in gone))
+        for service in resolved.project.services
+    )
+    project = replace(resolved.project, services=services)
+    return replace(resolved, project=project, files=tuple(kept)), found
+
+
+def _missing_files(resolved: Resolved, secrets: Mapping[str, str]) -> list[Finding]:
+    present = _present(resolved)
+    undeclared = undeclared_secrets(resolved.files, secrets, present)
+    told = {one.path for one in undeclared}
+    return [*undeclared, *(one for one in missing_files(resolved.files, present) if one.path not in told)]
 
 
 def _closed_files(resolved: Resolved) -> list[Finding]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, Configuration, is_library, server_is_ours
 from lcompose.lightspeed.images import INFERENCE, LLAMA_STACK, ImageFacts, server_facts
+from lcompose.lightspeed.synthesis import is_unified
 from lcompose.load import Path, dotted, plain, value_at
 from lcompose.spec.project import Change
 from lcompose.spec.text import Address
@@ -62,6 +63,7 @@ def lcore_has_tls(config: Configuration) -> bool:
 def lightspeed_edits(config: Configuration, image: ImageFacts) -> list[Edit]:
     """Everything that LCORE's document must say differently."""
     return [
+        *_without_synthesis(config),
         *_rename_section(config),
         *_listen_everywhere(config),
         *(_run_inside(config, image) if is_library(config) else _reach_the_server(config)),
@@ -97,6 +99,21 @@ def applied(tree: Any, document: str, edits: list[Edit]) -> tuple[Any, list[Chan
     return result, changes
 
 
+def _without_synthesis(config: Configuration) -> list[Edit]:
+    """run.yaml is made here, for every mode and generation alike; LCORE would make another one of this."""
+    tree = plain(config.lightspeed)
+    if not is_unified(tree, config.section):
+        return []
+    paths: tuple[Path, ...] = (
+        (config.section, "config"),
+        ("inference", "providers"),
+        ("vector_store",),
+        ("config_format_version",),
+    )
+    reason = "run.yaml was made of it"
+    return [Edit(path, None, reason) for path in paths if value_at(tree, path) is not None]
+
+
 def _rename_section(config: Configuration) -> list[Edit]:
     old = plain(config.lightspeed).get("llama_stack")
     if config.generation < "0.7" or old is None:
@@ -104,7 +121,8 @@ def _rename_section(config: Configuration) -> list[Edit]:
     removed = Edit(("llama_stack",), None, "renamed to 'ogx' in 0.7")
     if config.section == "ogx":
         return [removed]
-    return [Edit(("ogx",), old, "'llama_stack' was renamed in 0.7"), removed]
+    kept = {key: value for key, value in old.items() if key != "config"} if isinstance(old, dict) else old
+    return [Edit(("ogx",), kept, "'llama_stack' was renamed in 0.7"), removed]
 
 
 def _emitted_section(config: Configuration) -> str:
