@@ -95,7 +95,10 @@ LOCAL: Record = {
     "limits": Key(record(LIMITS)),
 }
 
-SERVICES: Record = {name: Key(record(SERVICE)) for name in ("lightspeed-stack", "llama-stack", "inference")}
+COMPANIONS = ("postgres", "ollama", "vllm", "okp")
+SERVICES: Record = {
+    name: Key(record(SERVICE)) for name in ("lightspeed-stack", "llama-stack", "inference", *COMPANIONS)
+}
 
 # What may stand at the top level of lightspeed-stack.yaml, beside LCORE's own keys.
 EMBEDDED: Record = {
@@ -117,6 +120,17 @@ SETTINGS: Record = {
     "pinned_images": Key(flag(), doc="Whether to warn of images that are not pinned by digest."),
     "bytecode_cache": Key(flag(), doc="Whether Python's bytecode is kept on a volume; not for images that have it."),
     "boot": Key(choice("parallel", "ordered"), doc="`ordered` starts LCORE only when Llama Stack is healthy."),
+    "proxies": Key(flag(), doc="Whether HTTP_PROXY and its like are handed to the containers."),
+    "ca_bundle": Key(text(), doc="File with certificate authorities that the containers trust."),
+    "companions": Key(
+        record(
+            {name: Key(choice("auto", "external"), doc=f"Whether {name} is started if needed.") for name in COMPANIONS}
+        )
+    ),
+    "secrets": Key(
+        mapping(record({"file": Key(text(min_length=1), required=True, doc="File that holds the secret.")})),
+        doc="Files that the services find as `/run/secrets/NAME`.",
+    ),
     "services": Key(record(SERVICES), doc="Settings of one service each."),
 }
 
@@ -141,6 +155,8 @@ DEFAULTS: dict[str, Any] = {
     "pinned_images": False,
     "bytecode_cache": True,
     "boot": "parallel",
+    "proxies": True,
+    "ca_bundle": "",
 }
 
 
@@ -180,8 +196,13 @@ class Settings:
     pinned_images: bool
     bytecode_cache: bool
     boot: str
+    proxies: bool
+    ca_bundle: str
+    companions: Mapping[str, str]
+    secrets: Mapping[str, str]
     services: Mapping[str, ServiceSettings]
     origin: Mapping[str, str]
+    layers: tuple[Layer, ...] = ()
 
 
 def checked_layer(name: str, node: Node, keys: Record) -> Layer:
@@ -245,7 +266,8 @@ def layer_from_options(sets: Sequence[str], options: Mapping[str, Any]) -> Layer
 
 def resolve_settings(layers: Sequence[Layer]) -> Settings:
     """The settings that result from the layers, lowest first; the one rule of precedence."""
-    merged = merge([Layer("default", DEFAULTS), *layers])
+    every = (Layer("default", DEFAULTS), *layers)
+    merged = merge(every)
     tree = merged.tree
     services = tree.get("services") or {}
     engine = tree["engine"]
@@ -262,8 +284,13 @@ def resolve_settings(layers: Sequence[Layer]) -> Settings:
         pinned_images=tree["pinned_images"],
         bytecode_cache=tree["bytecode_cache"],
         boot=tree["boot"],
+        proxies=tree["proxies"],
+        ca_bundle=tree["ca_bundle"],
+        companions=tree.get("companions") or {},
+        secrets={name: one["file"] for name, one in (tree.get("secrets") or {}).items()},
         services={name: _service(name, services.get(name) or {}) for name in SERVICES},
         origin=merged.origin,
+        layers=every,
     )
 
 

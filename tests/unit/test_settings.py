@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from lcompose.merge import Layer
 from lcompose.settings import (
     EMBEDDED,
     FILE,
+    SERVICES,
     ServiceSettings,
     Settings,
     checked_layer,
@@ -266,7 +268,7 @@ def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
 
 def test_without_any_layer_the_defaults_hold() -> None:
     plain = ServiceSettings()
-    assert settled() == Settings(
+    assert replace(settled(), layers=()) == Settings(
         runtime="container",
         engine=None,
         profiles=("dev",),
@@ -279,12 +281,16 @@ def test_without_any_layer_the_defaults_hold() -> None:
         pinned_images=False,
         bytecode_cache=True,
         boot="parallel",
-        services={"lightspeed-stack": plain, "llama-stack": plain, "inference": plain},
+        proxies=True,
+        ca_bundle="",
+        companions={},
+        secrets={},
+        services=dict.fromkeys(SERVICES, plain),
         origin=dict.fromkeys(
             [
                 "runtime", "engine", "profiles", "gpu", "model",
                 "lightspeed_version", "ogx_version", "wait_timeout", "pull_timeout", "pinned_images",
-                "bytecode_cache", "boot",
+                "bytecode_cache", "boot", "proxies", "ca_bundle",
             ],
             "default",
         ),
