@@ -57,9 +57,20 @@ def write_bundle(bundle: Bundle, directory: Path, *, force: bool = False) -> lis
     for path, _ in targets:
         _refuse_foreign(path, force=force)
     try:
+        for document in bundle.documents:
+            if document.private:
+                _close((directory / document.path).parent)
         return [_write_if_changed(path, text) for path, text in targets]
     except OSError as error:
         raise unwritable(error, directory, "Name another -o.") from error
+
+
+def _close(folder: Path) -> None:
+    """Makes a folder that nobody else can enter. What is in it stays readable: a container's user is nobody
+    of this machine, and gets the file mounted by itself.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def unwritable(error: OSError, directory: Path, fix: str) -> UsageError | MachineError:

@@ -16,7 +16,10 @@ from lcompose.vendors import Vendor
 ANY_TOKEN = "lcompose"  # noqa: S105  # a module that takes any token gets this one
 # Plain lines for log collection. And without one of OTEL_SDK_DISABLED and OTEL_ANONYMIZATION_SECRET
 # every query ends in an error 500, while readiness stays healthy.
-LCORE_ENVIRONMENT = (("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"), ("OTEL_SDK_DISABLED", "true"))
+LCORE_ENVIRONMENT: tuple[tuple[str, Text], ...] = (
+    ("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"),
+    ("OTEL_SDK_DISABLED", EnvRef("OTEL_SDK_DISABLED", "true")),
+)
 
 
 def own_directory(facts: ImageFacts) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import basename, dirname, join, normpath
 from typing import Any
@@ -30,16 +30,26 @@ NO_FILE_HEADERS = frozenset({"kubernetes", "client", "oauth"})
 # Names with a key or token in them that hold something else.
 NO_SECRET = re.compile(r"(file|path|dir|name|id|env|url|type|keys|tokens)\Z", re.IGNORECASE)
 UNSAFE_DEFAULT = frozenset("$}\n`\"'\\")
+# Where Compose puts what its secrets hold, and what people therefore write.
+SECRETS_DIRECTORY = "/run/secrets"
+NO_SECRETS: Mapping[str, str] = {}
+# What lies here is part of an image, ours or somebody's own, unless it is mounted.
+IMAGES_OWN = ("/app", "/app-root", "/opt/app-root")
 NOT_IN_NAMES = re.compile("[^A-Z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """A file of the host that a key names, and where it goes in the container."""
+    """A file of the host that a key names, and where it goes in the container.
+
+    ``otherwise`` is where it is if it is not here: in the ``image``, for an absolute path in the image's
+    own directories, or on a ``volume``, for an index that Llama Stack can make itself.
+    """
 
     mount: FileMount
     path: Path
     node: Node
+    otherwise: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +62,101 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """A literal secret that became a variable: its name, its value, and the edit."""
+    """A literal secret that became a variable: its name, its value, and the edit.
+
+    One that ``stays`` cannot travel so. Its edit changes nothing, and its document is for nobody else.
+    """
 
     name: str
     value: str
     edit: Edit
     finding: Finding
+    stays: bool = False
 
 
-def host_files(node: Node, values: Any, kind: Kind, directory: str, image: ImageFacts) -> list[HostFile]:
-    """Every file that the document names and that is the person's to give."""
+def host_files(
+    node: Node,
+    values: Any,
+    kind: Kind,
+    directory: str,
+    image: ImageFacts,
+    secrets: Mapping[str, str] = NO_SECRETS,
+) -> list[HostFile]:
+    """Every file that the document names and that is the person's to give.
+
+    ``secrets`` are files by the name under which they are found in /run/secrets.
+    """
     found = []
     for path, leaf, key in roles(node, kind):
         value = value_at(values, path)
         if not isinstance(value, str) or not value.strip():
             continue
         if key.role == "file" or (key.role == "header" and value.strip() not in NO_FILE_HEADERS):
-            mount = FileMount(_on_host(value.strip(), directory), in_container(value.strip(), image))
-            found.append(HostFile(mount, path, leaf))
+            found.append(_host_file(value.strip(), path, leaf, directory, image, secrets))
+    return found
+
+
+def _host_file(
+    written: str, path: Path, leaf: Node, directory: str, image: ImageFacts, secrets: Mapping[str, str]
+) -> HostFile:
+    target = in_container(written, image)
+    if dirname(target) == SECRETS_DIRECTORY and basename(target) in secrets:
+        return HostFile(FileMount(_on_host(secrets[basename(target)], directory), target), path, leaf)
+    # To the service, /app-root/prompts and prompts are one place; on this machine only the latter can be meant.
+    inside = f"{image.workdir}/"
+    here = target.removeprefix(inside) if written.startswith(inside) else written
+    own = written.startswith("/") and _is_covered(target, IMAGES_OWN)
+    return HostFile(FileMount(_on_host(here, directory), target), path, leaf, "image" if own else "")
+
+
+def indexes(node: Node, values: Any, kind: Kind, directory: str, image: ImageFacts) -> list[HostFile]:
+    """Every index of knowledge that the document names, which Llama Stack in an image reads and writes."""
+    found = []
+    for path, leaf, key in roles(node, kind):
+        value = value_at(values, path)
+        if key.role == "index" and isinstance(value, str) and value.strip():
+            mount = FileMount(_on_host(value.strip(), directory), in_container(value.strip(), image), read_only=False)
+            found.append(HostFile(mount, path, leaf, "volume"))
+    return found
+
+
+OTHERWISE = {
+    "image": (
+        "{target} is taken to be in the image: {source} is not here",
+        "Nothing, if it is there. Else create the file here, or write its path as it is on this machine.",
+    ),
+    "volume": (
+        "this index starts empty, on a volume: {source} is not here",
+        "Nothing, if that is meant. Else put the index there, or write its path as it is on this machine.",
+    ),
+}
+
+
+def elsewhere(files: Iterable[HostFile], present: frozenset[str]) -> tuple[list[HostFile], list[Finding]]:
+    """The files without those that are not here and need not be, and a warning for each of these.
+
+    ``present`` are the paths of the host at which there is something.
+    """
+    kept, findings = [], []
+    for one in files:
+        if one.mount.source in present or not one.otherwise:
+            kept.append(one)
+            continue
+        what, fix = OTHERWISE[one.otherwise]
+        told = what.format(target=one.mount.target, source=one.mount.source)
+        findings.append(Finding(one.node.where, dotted(one.path), told, fix, "warning"))
+    return kept, findings
+
+
+def undeclared_secrets(files: Iterable[HostFile], secrets: Mapping[str, str], present: frozenset[str]) -> list[Finding]:
+    """A finding for each file of /run/secrets that nobody says the source of, and that is not here either."""
+    found = []
+    for one in files:
+        directory, name = dirname(one.mount.target), basename(one.mount.target)
+        if directory == SECRETS_DIRECTORY and name not in secrets and one.mount.source not in present:
+            what = f"no secret is called {name}, and {one.mount.target} is not here"
+            fix = f"Write 'secrets: {{{name}: {{file: PATH}}}}' in lcompose.yaml."
+            found.append(Finding(one.node.where, dotted(one.path), what, fix))
     return found
 
 
@@ -180,7 +267,7 @@ def _variable(name: str, group: list[Any]) -> EnvRef:
 def lifted_secrets(node: Node, kind: Kind, prefix: str) -> list[Lifted]:
     """Secrets that stand in the document as they are, as variables instead."""
     found: dict[str, Lifted] = {}
-    for path, leaf in _secrets(node, kind):
+    for path, leaf in secrets_in(node, kind):
         literal = leaf.value
         if isinstance(literal, str) and literal and not PATTERN.search(literal):
             name = prefix + NOT_IN_NAMES.sub("_", "_".join(map(str, path)).upper())
@@ -189,7 +276,7 @@ def lifted_secrets(node: Node, kind: Kind, prefix: str) -> list[Lifted]:
     return list(found.values())
 
 
-def _secrets(node: Node, kind: Kind) -> list[tuple[Path, Node]]:
+def secrets_in(node: Node, kind: Kind) -> list[tuple[Path, Node]]:
     """What the table calls a secret, and what a provider's own key plainly is."""
     known = {path: leaf for path, leaf, key in roles(node, kind) if key.role == "secret"}
     others = {path: leaf for path, leaf in leaves(node) if "config" in path[:-1] and _sounds_secret(str(path[-1]))}
@@ -202,12 +289,17 @@ def _sounds_secret(key: str) -> bool:
 
 def _lifted(path: Path, leaf: Node, literal: str, name: str) -> Lifted:
     reason = "a secret's value belongs in no rendered file"
-    if converted(literal) != literal or literal.startswith("~"):
+    if not travels(literal):
         what = "this secret stands here in clear, and cannot travel as a variable: it would arrive as another type"
-        fix = "Choose a secret that is not just digits, true, false or a number."
-        finding = Finding(leaf.where, dotted(path), what, fix)
-    else:
-        what = f"this secret stands here in clear; containers get it as the variable {name}"
-        fix = f"Write ${{env.{name}}} here, and keep the value in .env or your environment."
+        fix = "It stays in a file that only you can reach; one that is not just digits, true or a number need not."
         finding = Finding(leaf.where, dotted(path), what, fix, "warning")
+        return Lifted(name, literal, Edit(path, literal, reason, secret=True), finding, stays=True)
+    what = f"this secret stands here in clear; containers get it as the variable {name}"
+    fix = f"Write ${{env.{name}}} here, and keep the value in .env or your environment."
+    finding = Finding(leaf.where, dotted(path), what, fix, "warning")
     return Lifted(name, literal, Edit(path, f"${{env.{name}}}", reason, secret=True), finding)
+
+
+def travels(text: str) -> bool:
+    """Whether a text comes out of ``${env.NAME}`` as it went in."""
+    return converted(text) == text and not text.startswith("~")

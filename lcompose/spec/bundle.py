@@ -9,10 +9,14 @@ from lcompose.spec.text import EnvRef
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a bundle: a path relative to the bundle, and its whole text."""
+    """One file of a bundle: a path relative to the bundle, and its whole text.
+
+    A ``private`` one holds a secret, and nobody else may come near it.
+    """
 
     path: str
     text: str
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

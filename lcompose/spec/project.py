@@ -161,13 +161,14 @@ class Service:
 class Derived:
     """A document made from the person's configuration, and the file name that people see.
 
-    ``text`` is one that is not YAML, such as a script.
+    ``text`` is one that is not YAML, such as a script. A ``private`` one holds a secret.
     """
 
     name: str
     filename: str
     tree: Tree = None
     text: str = ""
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,24 @@ SECRET_NAME = re.compile(r"KEY(?!BOARD|CLOAK)|(?<!MAX_)TOKEN(?!IZ)|SECRET|PASS|C
 # A password inside a URL, whatever the variable is called.
 SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 SHORTEST_HIDDEN = 4
+# What cannot be a variable is digits, or a word such as true: those are ports and settings too.
+SHORTEST_KEPT = 6
+NONE: Mapping[str, str] = {}
 
 
 class Secrets:
-    """Values of variables. Only ``reveal`` gives them out; printing shows the names alone."""
+    """Values of variables. Only ``reveal`` gives them out; printing shows the names alone.
 
-    def __init__(self, values: Mapping[str, str], *, hidden: frozenset[str] = frozenset()) -> None:
+    ``hidden`` are names of secrets that are not called so. ``kept`` are secrets that stand in a document:
+    they are hidden too, and given to nobody.
+    """
+
+    def __init__(
+        self, values: Mapping[str, str], *, hidden: frozenset[str] = frozenset(), kept: Mapping[str, str] = NONE
+    ) -> None:
         self._values = dict(values)
-        self._names = {value: name for name, value in values.items() if _is_secret(name, value, hidden)}
+        self._names = {value: name for name, value in kept.items() if len(value) >= SHORTEST_KEPT}
+        self._names |= {value: name for name, value in values.items() if _is_secret(name, value, hidden)}
         # The longest first: one secret may be the beginning of another.
         self._pattern = re.compile("|".join(re.escape(one) for one in sorted(self._names, key=len, reverse=True)))
 

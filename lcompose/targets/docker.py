@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from lcompose.emit import yaml_text
+from lcompose.errors import UsageError
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import DocumentMount, Project, Service
 from lcompose.spec.target import TargetFacts
@@ -27,9 +28,14 @@ DOCUMENT_VARIABLE = "LCOMPOSE_DOCUMENT"
 
 
 def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
-    """One document with everything inside, or one with the derived documents beside it."""
+    """One document with everything inside, or one with the derived documents beside it.
+
+    Raises: UsageError for a secret that the one file would show.
+    """
     texts = {derived.name: words.document_text(derived) for derived in project.documents}
     inline = facts.form == "inline"
+    if inline:
+        _refuse_private(project)
     services = {
         service.name: _service(service, facts, place, texts, project, inline=inline) for service in project.services
     }
@@ -39,9 +45,23 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
         tree["configs"] = configs
     if project.volumes:
         tree["volumes"] = {volume: {} for volume in project.volumes}
-    beside = () if inline else tuple(Document(d.filename, texts[d.name]) for d in project.documents)
+    beside = () if inline else tuple(Document(d.filename, texts[d.name], d.private) for d in project.documents)
     documents = (Document(COMPOSE_FILE, yaml_text(tree, _header(project))), *beside)
     return Bundle(documents, digests=words.digests(services), services=words.as_json(services))
+
+
+def _refuse_private(project: Project) -> None:
+    """Stops before a secret that cannot be a variable shows in the one file.
+
+    Raises: UsageError.
+    """
+    for derived in project.documents:
+        if derived.private:
+            what = f"a secret in {derived.name} cannot be a variable, and would stand in the rendered file"
+            fix = (
+                "Render to a folder (lcompose render -o DIR), or choose one that is not just digits, true or a number."
+            )
+            raise UsageError(what, derived.name, fix)
 
 
 def _header(project: Project) -> str:
@@ -85,7 +105,7 @@ def _service(
 
 def _depends_on(service: Service) -> dict[str, Any]:
     # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
-    after = {name: "service_healthy" if service.ordered else "service_started" for name in service.after}
+    after = dict.fromkeys(service.after, "service_healthy" if service.ordered else "service_started")
     needs = {one.service: CONDITIONS[one.condition] for one in service.needs}
     return {name: {"condition": condition} for name, condition in (after | needs).items()}
 

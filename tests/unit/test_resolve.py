@@ -21,7 +21,9 @@ from lcompose.spec.text import Address, ComposeText, EnvRef
 from tests.unit.given import LIGHTSPEED, OLDER, RUN, resolved
 
 REMOTE = LIGHTSPEED.replace("localhost", "stack.example.com")
-LIBRARY = LIGHTSPEED.replace('url: "http://localhost:8321"', "use_as_library_client: true")
+LIBRARY = LIGHTSPEED.replace(
+    'url: "http://localhost:8321"', "use_as_library_client: true, library_client_config_path: run.yaml"
+)
 OWNED = "/opt/app-root/src/.llama/storage"
 
 
@@ -152,10 +154,12 @@ def test_a_secret_in_a_renamed_section_leaves_the_document_too() -> None:
     assert "abcdef" not in repr(found.project)
 
 
-def test_a_secret_that_cannot_travel_is_an_error() -> None:
-    with pytest.raises(ConfigError) as caught:
-        resolved(LIGHTSPEED.replace("ogx: {", "ogx: {api_key: '1234', "))
-    assert [one.path for one in caught.value.findings] == ["ogx.api_key"]
+def test_a_secret_that_cannot_travel_stays_in_a_private_document() -> None:
+    found = resolved(LIGHTSPEED.replace("ogx: {", "ogx: {api_key: '123456', "))
+    assert [(one.path, one.severity) for one in found.warnings] == [("ogx.api_key", "warning")]
+    assert [one.private for one in found.project.documents] == [True, False]
+    assert (found.lifted, found.kept) == ({}, {"LIGHTSPEED_OGX_API_KEY": "123456"})
+    assert "123456" not in repr(found.project.changes)
 
 
 def test_an_error_comes_with_every_warning_of_the_run() -> None:

@@ -79,6 +79,17 @@ def test_a_value_of_several_lines_is_hidden() -> None:
     assert redacted("key:\nab\ncd\n", PRIVATE_KEY="ab\ncd") == "key:\n<PRIVATE_KEY>\n"
 
 
+def test_a_secret_that_stays_in_its_document_is_hidden_and_given_to_nobody() -> None:
+    secrets = Secrets({"A": "x"}, kept={"LIGHTSPEED_OGX_API_KEY": "12345678"})
+    assert secrets.redact("it said: 12345678!") == "it said: <LIGHTSPEED_OGX_API_KEY>!"
+    assert secrets.reveal() == {"A": "x"}
+
+
+@pytest.mark.parametrize("value", ["true", "8080", "False", "1e5"])
+def test_a_short_one_that_stays_is_a_word_of_other_texts_too(value: str) -> None:
+    assert Secrets({}, kept={"API_KEY": value}).redact(f"it is {value}") == f"it is {value}"
+
+
 SECRET_TEXT = st.text("abc123!", min_size=4, max_size=8)
 
 

@@ -51,7 +51,7 @@ def test_lightspeed_core_reads_its_document_and_is_asked_whether_it_is_healthy()
         command=("-c", "/app-root/lightspeed-stack.yaml"),
         environment=(
             ("LIGHTSPEED_STACK_DISABLE_RICH_HANDLER", "1"),
-            ("OTEL_SDK_DISABLED", "true"),
+            ("OTEL_SDK_DISABLED", EnvRef("OTEL_SDK_DISABLED", "true")),
             ("KEY", EnvRef("KEY", required=True)),
         ),
         ports=(Port("127.0.0.1", 8080, 8080),),

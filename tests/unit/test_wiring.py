@@ -12,7 +12,15 @@ from lcompose.lightspeed.envrefs import references
 from lcompose.lightspeed.images import ImageFacts
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
-from lcompose.lightspeed.wiring import Storage, host_files, lifted_secrets, storage, variables
+from lcompose.lightspeed.wiring import (
+    Storage,
+    elsewhere,
+    host_files,
+    lifted_secrets,
+    storage,
+    undeclared_secrets,
+    variables,
+)
 from lcompose.load import plain
 from lcompose.schema import record
 from lcompose.spec.project import FileMount, VolumeMount
@@ -325,18 +333,89 @@ def test_a_lifted_secret_is_a_variable_that_llama_stack_reads(backends: Any) -> 
 
 
 @pytest.mark.parametrize("value", ["123", "true", "False", "1e5", "nan", "1_000", "~/secret"])
-def test_a_secret_that_would_arrive_as_something_else_is_refused(value: str) -> None:
+def test_a_secret_that_would_arrive_as_something_else_stays_where_it_is(value: str) -> None:
     [one] = lifted_secrets(node(f"ogx: {{api_key: '{value}'}}"), LCORE_KEYS, "LIGHTSPEED_")
+    assert (one.stays, one.edit.path, one.edit.value) == (True, ("ogx", "api_key"), value)
     assert (str(one.finding.where), one.finding.path, one.finding.severity, one.finding.what, one.finding.fix) == (
         "lightspeed-stack.yaml:1:16",
         "ogx.api_key",
-        "error",
+        "warning",
         "this secret stands here in clear, and cannot travel as a variable: it would arrive as another type",
-        "Choose a secret that is not just digits, true, false or a number.",
+        "It stays in a file that only you can reach; one that is not just digits, true or a number need not.",
     )
+
+
+@pytest.mark.parametrize("value", ["abc", "123abc", "True story", "1e5x", "a~b"])
+def test_a_secret_that_arrives_as_it_is_does_not_stay(value: str) -> None:
+    [one] = lifted_secrets(node(f"ogx: {{api_key: '{value}'}}"), LCORE_KEYS, "LIGHTSPEED_")
+    assert not one.stays
 
 
 def test_a_secret_in_clear_is_a_warning_that_does_not_repeat_it() -> None:
     [one] = lifted_secrets(node("ogx: {api_key: abcdef}"), LCORE_KEYS, "LIGHTSPEED_")
     assert one.finding.severity == "warning"
     assert "abcdef" not in str(one.finding)
+
+
+def files(
+    source: str, secrets: dict[str, str] | None = None, image: ImageFacts = LCORE_IMAGE
+) -> list[tuple[str, str, bool]]:
+    """The files that a document names: where they are here, and there, and whether the image may have them."""
+    read = node(source)
+    found = host_files(read, plain(read), LCORE_KEYS, "/my/here", image, secrets or {})
+    return [(one.mount.source, one.mount.target, one.otherwise == "image") for one in found]
+
+
+HEADER = "mcp_servers: [{authorization_headers: {Authorization: PATH}}]"
+SECRETS = {"mcp-token": "/my/here/tokens/mcp", "relative": "tokens/other"}
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("/run/secrets/mcp-token", "/my/here/tokens/mcp"),
+        ("/run/secrets//mcp-token", "/my/here/tokens/mcp"),
+        ("/run/secrets/relative", "/my/here/tokens/other"),
+        ("/run/secrets/unknown", "/run/secrets/unknown"),
+        ("/run/secrets/deeper/mcp-token", "/run/secrets/deeper/mcp-token"),
+    ],
+)
+def test_a_secret_that_is_declared_is_found_where_compose_puts_it(path: str, source: str) -> None:
+    [(found, target, _)] = files(HEADER.replace("PATH", path), SECRETS)
+    assert (found, target) == (source, path.replace("//", "/"))
+
+
+def test_a_secret_that_nobody_declares_is_told_with_what_to_write() -> None:
+    read = node(HEADER.replace("PATH", "/run/secrets/other"))
+    found = host_files(read, plain(read), LCORE_KEYS, "/my/here", LCORE_IMAGE, SECRETS)
+    [one] = undeclared_secrets(found, SECRETS, frozenset())
+    assert one.what == "no secret is called other, and /run/secrets/other is not here"
+    assert one.fix == "Write 'secrets: {other: {file: PATH}}' in lcompose.yaml."
+    assert undeclared_secrets(found, SECRETS, frozenset({"/run/secrets/other"})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "in_image"),
+    [
+        ("/app-root/prompts/a.txt", "/my/here/prompts/a.txt", True),
+        ("/app-root/../etc/a", "/etc/a", False),
+        ("/opt/app-root/src/a.txt", "/opt/app-root/src/a.txt", True),
+        ("/etc/a.txt", "/etc/a.txt", False),
+        ("/application/a.txt", "/application/a.txt", False),
+        ("prompts/a.txt", "/my/here/prompts/a.txt", False),
+        ("~/a.txt", "~/a.txt", False),
+    ],
+)
+def test_what_may_be_in_the_image_is_known(path: str, source: str, in_image: bool) -> None:
+    [(found, _, own)] = files(f"customization: {{system_prompt_path: {path}}}")
+    assert (found, own) == (source, in_image)
+
+
+def test_what_is_not_here_and_may_be_in_the_image_is_left_alone_with_a_warning() -> None:
+    paths = ["/app-root/here", "/app-root/gone", "/elsewhere/gone"]
+    read = node(f"skills: {{paths: [{', '.join(paths)}]}}")
+    found = host_files(read, plain(read), LCORE_KEYS, "/my/here", LCORE_IMAGE)
+    kept, [warning] = elsewhere(found, frozenset({"/my/here/here"}))
+    assert [one.mount.target for one in kept] == ["/app-root/here", "/elsewhere/gone"]
+    assert (warning.path, warning.severity) == ("skills.paths[1]", "warning")
+    assert warning.what == "/app-root/gone is taken to be in the image: /my/here/gone is not here"
