@@ -98,7 +98,7 @@ def _write(bundle: Bundle, place: Path, *, force: bool) -> None:
 
 def _as_json(bundle: Bundle, workspace: Workspace) -> dict[str, Any]:
     return {
-        "documents": {document.path: document.text for document in bundle.documents},
+        "documents": {document.path: document.text for document in bundle.documents if not document.private},
         "report": list(bundle.report),
         "changes": [
             {

@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show what runs, and whether it is ready."),
     "events": ("events", "Show how the services' states changed, and go on as they do."),
     "logs": ("logs", "Show what the services print."),
+    "explain": ("explain", "Say where each value comes from, and what was changed."),
+    "init": ("init", "Write a configuration to start from."),
+    "migrate": ("migrate", "Bring older configuration files to the form of today."),
+    "schema": ("schema", "Print a JSON Schema for an editor."),
     "profiles": ("profiles", "List the profiles."),
     "completion": ("completion", "Print a shell's completion script."),
 }

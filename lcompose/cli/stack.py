@@ -20,7 +20,7 @@ from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import Change, FileMount, Project
 from lcompose.spec.run import GateSpec
 from lcompose.spec.secrets import Secrets
-from lcompose.spec.target import EngineFacts, TargetFacts
+from lcompose.spec.target import EngineFacts, Form, TargetFacts
 from lcompose.targets import translate
 from lcompose.workspace import (
     Options,
@@ -94,7 +94,7 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
 
     Raises: as open_workspace and choose do; UsageError, MachineError.
     """
-    workspace = open_workspace(options, env, variables=True)
+    workspace = open_workspace(options, env, variables=True, here=True)
     refuse_local(workspace.settings)
     engine, facts = choose(workspace.settings.engine, workspace.env)
     bundle, place = _bundle(workspace, engine, facts)
@@ -128,7 +128,7 @@ def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[B
     place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
     target = TargetFacts(
         facts.name,
-        "inline" if facts.name == "docker" else "run",
+        _form(facts, project),
         facts.version,
         facts.compose_version,
     )
@@ -136,6 +136,13 @@ def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[B
     # "docker compose up" finds the same hashes and recreates nothing.
     directory = workspace.directory if target.form == "inline" else place
     return translate(project, target, workspace.place(directory)), place
+
+
+def _form(facts: EngineFacts, project: Project) -> Form:
+    """One file for Docker, unless a secret is in a document that nobody else may read."""
+    if facts.name != "docker":
+        return "run"
+    return "folder" if any(derived.private for derived in project.documents) else "inline"
 
 
 def _refuse_mounts(project: Project, endpoint: str) -> None:

@@ -24,7 +24,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     options = options_of(ctx, given)
     console = console_of(options)
-    workspace = open_workspace(options, environment(), allow_missing=given["allow_missing"], variables=True)
+    workspace = open_workspace(options, environment(), allow_missing=given["allow_missing"], variables=True, here=True)
     config = workspace.resolved.configuration
     warnings = [*workspace.warnings, *(_asked(workspace) if given["deep"] else ())]
     if options.json:
