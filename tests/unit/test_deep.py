@@ -11,7 +11,9 @@ from lcompose.host import Finished
 from lcompose.spec.secrets import Secrets
 from tests.unit.given import LIGHTSPEED, RUN, resolved
 
-LIBRARY = LIGHTSPEED.replace('url: "http://localhost:8321"', "use_as_library_client: true")
+LIBRARY = LIGHTSPEED.replace(
+    'url: "http://localhost:8321"', "use_as_library_client: true, library_client_config_path: run.yaml"
+)
 QUESTION = Question("web", "team/web:1", "", ("--check",), {}, (), (("/a.yaml", "a: 1\n"),))
 REFUSED = """Traceback (most recent call last):
   File "x.py", line 1

@@ -68,7 +68,10 @@ def test_the_version_of_the_server_is_declared_or_told_by_the_tag_or_the_default
 @pytest.mark.parametrize(
     ("version", "facts"),
     [
-        ((1, 2, 5), ServerFacts((1, 2), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",), True)),
+        (
+            (1, 2, 5),
+            ServerFacts((1, 2), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR", True, ("--insecure",), True),
+        ),
         ((1, 1, 9), ServerFacts((0, 8), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR")),
         ((0, 8), ServerFacts((0, 8), "ogx", ("ogx", "run"), "OGX_PORT", "OGX_CONFIG_DIR")),
         (

@@ -16,6 +16,7 @@ from lcompose.schema import (
     Kind,
     amount,
     anything,
+    by_generation,
     check,
     choice,
     either,
@@ -29,6 +30,7 @@ from lcompose.schema import (
     record,
     roles,
     suggestion,
+    tagged,
     text,
     url,
     whole,
@@ -231,3 +233,50 @@ def test_an_unknown_word_gets_the_near_miss_or_the_list(word: str, known: list[s
 def test_the_tables_of_both_services_can_be_checked_against(table: dict[str, Key]) -> None:
     for generation in ("0.6", "0.7"):
         assert checked("no_such_key: 1", kind=record(table), generation=generation).findings
+
+
+STORE = tagged(
+    "type",
+    {
+        "file": record({"type": Key(choice("file"), required=True), "path": Key(text(), required=True, role="file")}),
+        "server": record({"type": Key(choice("server"), required=True), "key": Key(text(), role="secret")}),
+    },
+)
+CHANGED = by_generation({"": choice("a"), "0.7": record({"path": Key(text(), role="file")})})
+VARYING = record({"stores": Key(listing(STORE)), "changed": Key(CHANGED)})
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("stores: [{path: p}]", "f.yaml:1:10: stores[0].type: error: this key must be there\n    Add 'type' here."),
+        ("stores: [{type: fiel}]", "f.yaml:1:11: stores[0].type: error: input should be one of 'file', 'server'\n"
+                                   "    Here stands text; correct it."),
+        ("stores: [{type: server, kye: a}]", "f.yaml:1:25: stores[0].kye: error: unknown key\n    Did you mean 'key'?"),
+        ("stores: [{type: file}]", "f.yaml:1:10: stores[0].path: error: this key must be there\n    Add 'path' here."),
+    ],
+)  # fmt: skip
+def test_a_tag_says_which_record_it_is(source: str, complaint: str) -> None:
+    assert complaints(source, kind=VARYING) == [complaint]
+
+
+@pytest.mark.parametrize(("generation", "wrong"), [("", False), ("0.6", False), ("0.7", True)])
+def test_a_kind_changes_with_the_generation(generation: str, wrong: bool) -> None:
+    assert bool(complaints("changed: a", kind=VARYING, generation=generation)) == wrong
+
+
+def test_roles_follow_the_tag_and_the_newest_generation() -> None:
+    source = (
+        b"stores: [{type: file, path: a}, {type: server, key: b}, {type: '?', path: c, key: d}]\nchanged: {path: e}"
+    )
+    found = [(leaf.value, key.role) for _, leaf, key in roles(parse(source, "f.yaml"), VARYING)]
+    assert found == [("a", "file"), ("b", "secret"), ("c", "file"), ("d", "secret"), ("e", "file")]
+
+
+def test_a_strict_flag_takes_no_words_for_it() -> None:
+    assert [
+        complaints(f"x: {word}", kind=record({"x": Key(flag(strict=True))})) == [] for word in ("true", "'yes'")
+    ] == [
+        True,
+        False,
+    ]
