@@ -152,7 +152,9 @@ def resolve(request: Request) -> Resolved:
     )
     files = [file for side in sides for file in side.files]
     files += _own_files(services, files)
-    values = {one.name: one.value for one in lifted if not one.stays}
+    # A database's own container gets its password as a variable, whatever it consists of.
+    passed = {value.name for one in found.services for _, value in one.environment if isinstance(value, EnvRef)}
+    values = {one.name: one.value for one in lifted if not one.stays or one.name in passed}
     kept = {one.name: one.value for one in lifted if one.stays}
     return Resolved(project, tuple(files), tuple(warnings), values, config, request.run_steps, kept)
 
@@ -209,7 +211,7 @@ def _companions(
     *,
     gpu: bool,
 ) -> Companions:
-    own, run = ({one.edit.path: one.name for one in lifted if not one.stays} for lifted in secrets)
+    own, run = ({one.edit.path: one.name for one in lifted} for lifted in secrets)
     server = reading.server_is_ours(config) and not reading.is_library(config)
     return needed(config, settings.companions, frozenset(), server=server, gpu=gpu, lifted=own, run_lifted=run)
 
@@ -397,7 +399,7 @@ def _with_settings(service: Service, own: ServiceSettings, request: Request, fac
         ports=ports,
         pull_policy=own.pull_policy,
         restart=own.restart,
-        limits=own.limits if own.limits != Limits() else service.limits,
+        limits=_limits(own.limits, service.limits),
         log_rotation=own.log_rotation,
         hardening=Hardening(
             own.read_only,
@@ -409,11 +411,17 @@ def _with_settings(service: Service, own: ServiceSettings, request: Request, fac
     )
 
 
+def _limits(own: Limits, usual: Limits) -> Limits:
+    return Limits(own.cpus or usual.cpus, own.memory or usual.memory, own.pids or usual.pids)
+
+
 def _environment(service: Service, own: ServiceSettings) -> tuple[tuple[str, Text], ...]:
     merged: dict[str, Text] = dict(service.environment)
     if own.log_level != "info":
-        variable, form = _LOG_LEVELS[service.name]
-        merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())
+        # A companion has no word for it.
+        variable, form = _LOG_LEVELS.get(service.name, ("", ""))
+        if variable:
+            merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())
     for name, value in own.env:
         merged[name] = _own_value(service.name, name, value)
     return tuple(merged.items())
