@@ -160,15 +160,17 @@ def resolve(request: Request) -> Resolved:
 
 
 def _own_files(services: Iterable[Service], known: Iterable[wiring.HostFile]) -> list[wiring.HostFile]:
-    """Files of the host that settings mount, beside those that the documents name."""
+    """Files of the host that settings mount, beside those that the documents name; each once."""
     named = {one.mount.source for one in known}
     settings = Node(None, Position("settings"))
-    return [
-        wiring.HostFile(mount, ("services", service.name, "volumes"), settings)
-        for service in services
-        for mount in service.mounts
-        if isinstance(mount, FileMount) and mount.source not in named
-    ]
+    found: dict[str, wiring.HostFile] = {}
+    for service in services:
+        for mount in service.mounts:
+            if isinstance(mount, FileMount) and mount.source not in named:
+                everywhere = mount.target == surroundings.AUTHORITIES_FILE
+                path = ("ca_bundle",) if everywhere else ("services", service.name, "volumes")
+                found.setdefault(mount.source, wiring.HostFile(mount, path, settings))
+    return list(found.values())
 
 
 def _passed(findings: Sequence[Finding]) -> list[Finding]:
