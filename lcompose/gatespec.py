@@ -83,6 +83,50 @@ def spec_of_reading(project: str, reading: Mapping[str, Any], file: str, timeout
     return GateSpec(project, tuple(cast("list[Gated]", found)), timeout, STABILITY)
 
 
+# What is judged by words of a person's own about one of our services, by the word.
+JUDGED: Mapping[str, tuple[str, ...]] = {
+    "healthcheck": ("check", "unchecked"),
+    "ports": ("ports",),
+    "pull_policy": ("pull_policy",),
+    "restart": ("restart",),
+    "stop_grace_period": ("stop_grace",),
+}
+
+
+def with_overlay(spec: GateSpec, said: Mapping[str, Any], reading: Mapping[str, Any], file: str) -> GateSpec:
+    """The services of a Project, and what a person's own words of Compose say of them and beside them.
+
+    ``said`` are those words by service; ``reading`` is what an engine's compose makes of the whole, from
+    which what depends on what may have been left out.
+
+    Raises: ConfigError for words to lcompose that are wrong.
+    """
+    read = reading.get("services") or {}
+    whole = {name: {**read[name], "depends_on": said[name].get("depends_on")} for name in said if name in read}
+    theirs = spec_of_reading(spec.project, {"services": whole}, file, spec.timeout)
+    own = {one.name: one for one in spec.services}
+    own |= {one.name: _judged(own.get(one.name), one, said[one.name]) for one in theirs.services}
+    return replace(spec, services=tuple(_in_order(own)))
+
+
+def _judged(ours: Gated | None, theirs: Gated, said: Mapping[str, Any]) -> Gated:
+    if ours is None:
+        return theirs
+    fields = [field for word, fields in JUDGED.items() if word in said for field in fields]
+    depends = {one.service: one for one in (*ours.depends, *theirs.depends)}
+    found = {field: getattr(theirs, field) for field in fields}
+    return replace(ours, depends=tuple(depends.values()), **found)
+
+
+def _in_order(services: Mapping[str, Gated]) -> Iterable[Gated]:
+    """Each after what it waits for; of a circle, that is refused later, as they come."""
+    left = dict(services)
+    while left:
+        waiting = {name for name, one in left.items() if any(on.service in left for on in one.depends)}
+        free = [name for name in left if name not in waiting] or list(left)
+        yield from (left.pop(name) for name in free)
+
+
 def _said(name: str, service: Mapping[str, Any], file: str) -> Gated | list[Finding]:
     """One service of a reading, or what is wrong with what it says to us."""
     own = service.get(EXTENSION) or {}

@@ -149,6 +149,7 @@ def resolve(request: Request) -> Resolved:
         volumes=_volumes(services),
         changes=(*request.run_changes, *(change for side in sides for change in side.changes)),
         variables=_variables(services),
+        compose=request.settings.compose,
     )
     files = [file for side in sides for file in side.files]
     files += _own_files(services, files)
@@ -215,7 +216,8 @@ def _companions(
 ) -> Companions:
     own, run = ({one.edit.path: one.name for one in lifted} for lifted in secrets)
     server = reading.server_is_ours(config) and not reading.is_library(config)
-    return needed(config, settings.companions, frozenset(), server=server, gpu=gpu, lifted=own, run_lifted=run)
+    theirs = frozenset(name for words in settings.compose for name in words.get("services") or {})
+    return needed(config, settings.companions, theirs, server=server, gpu=gpu, lifted=own, run_lifted=run)
 
 
 def lcore_side(

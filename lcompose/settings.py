@@ -14,6 +14,7 @@ from typing import Any, cast
 from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.load import Node, plain
 from lcompose.merge import Layer, merge
+from lcompose.overlay.words import COMPOSE, broken
 from lcompose.schema import (
     Checked,
     Key,
@@ -134,12 +135,13 @@ SETTINGS: Record = {
     "services": Key(record(SERVICES), doc="Settings of one service each."),
 }
 
-FILE: Record = {"version": Key({"type": "literal", "expected": [VERSION]}), **SETTINGS}
+FILE: Record = {"version": Key({"type": "literal", "expected": [VERSION]}), **SETTINGS, **COMPOSE}
 
 PROFILE: Record = {
     "description": Key(text(), required=True),
     "extends": Key(text()),
     **{name: key for name, key in SETTINGS.items() if name not in ("profiles", "engine", "runtime", "local")},
+    **COMPOSE,
 }
 
 DEFAULTS: dict[str, Any] = {
@@ -203,6 +205,7 @@ class Settings:
     services: Mapping[str, ServiceSettings]
     origin: Mapping[str, str]
     layers: tuple[Layer, ...] = ()
+    compose: tuple[Mapping[str, Any], ...] = ()
 
 
 def checked_layer(name: str, node: Node, keys: Record) -> Layer:
@@ -214,8 +217,8 @@ def checked_layer(name: str, node: Node, keys: Record) -> Layer:
     if node.value is None:
         return Layer(name, {})
     checked = check(node, plain(node), kind)
-    if checked.findings:
-        raise ConfigError(checked.findings)
+    if found := (*checked.findings, *broken(node, SERVICES)):
+        raise ConfigError(found)
     return Layer(name, normalised(checked.value))
 
 
@@ -231,6 +234,9 @@ def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
         meant["engine"] = container.pop("runtime")
     if container:
         meant["services"] = {"llama-stack": container}
+    if "compose" in rest:
+        # Each layer's are merged by Compose's rules, and not by those of settings.
+        rest["compose"] = [rest["compose"]]
     return merge([Layer("", meant), Layer("", rest)]).tree
 
 
@@ -291,6 +297,7 @@ def resolve_settings(layers: Sequence[Layer]) -> Settings:
         services={name: _service(name, services.get(name) or {}) for name in SERVICES},
         origin=merged.origin,
         layers=every,
+        compose=tuple(one for layer in layers for one in layer.tree.get("compose") or ()),
     )
 
 

@@ -85,7 +85,7 @@ class Workspace:
             for mount in service.mounts
             if isinstance(mount, FileMount)
         }
-        return Place(str(directory), {source: _digest(Path(source)) for source in sorted(mounts)})
+        return Place(str(directory), {source: _digest(Path(source)) for source in sorted(mounts)}, str(self.directory))
 
 
 def project_name(options: Options, env: Mapping[str, str]) -> str:

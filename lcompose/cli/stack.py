@@ -10,11 +10,13 @@ from typing import Any
 
 from lcompose import bundle as files
 from lcompose import digests, host
+from lcompose.cli import overlaid
 from lcompose.engines import ComposeFile, Creation, Engine
 from lcompose.engines.select import choose
 from lcompose.errors import Finding, MachineError, UsageError
-from lcompose.gatespec import spec_of_project, spec_of_reading
+from lcompose.gatespec import spec_of_project, spec_of_reading, with_overlay
 from lcompose.observe import is_remote
+from lcompose.overlay.merging import together
 from lcompose.plan import Wanted
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import Change, FileMount, Project
@@ -23,6 +25,7 @@ from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineFacts, Form, TargetFacts
 from lcompose.targets import translate
 from lcompose.workspace import (
+    SETTINGS_FILE,
     Options,
     Workspace,
     directory_of,
@@ -72,7 +75,7 @@ class Stack:
         bundle = self.bundle
         return Creation(
             compose=self.compose,
-            services=tuple(service.name for service in self.spec.services),
+            services=tuple(service.name for service in self.spec.services if service.replicas),
             inherited=dict(bundle.inherited) if bundle else {},
             timeout=timeout,
             salt=salt,
@@ -97,16 +100,22 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
     workspace = open_workspace(options, env, variables=True, here=True)
     refuse_local(workspace.settings)
     engine, facts = choose(workspace.settings.engine, workspace.env)
-    bundle, place = _bundle(workspace, engine, facts)
+    place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
+    form = _form(facts, workspace.resolved.project)
+    # Docker's file is the one that "render" prints, read from the person's folder: so their own
+    # "docker compose up" finds the same hashes and recreates nothing. What names files beside it is
+    # read from where these lie.
+    directory = place if form == "folder" else workspace.directory
+    bundle = _bundle(workspace, engine, facts, form, workspace.directory if form == "inline" else place)
     project = workspace.resolved.project
     revealed = workspace.secrets.reveal()
-    return Stack(
+    stack = Stack(
         name=project.name,
         engine=engine,
         facts=facts,
         place=place,
         spec=spec_of_project(project, workspace.settings.wait_timeout),
-        compose=ComposeFile(project.name, (place / bundle.main.path,), workspace.directory, revealed),
+        compose=ComposeFile(project.name, (place / bundle.main.path,), directory, revealed),
         secrets=workspace.secrets,
         env=workspace.env,
         wait_timeout=workspace.settings.wait_timeout,
@@ -118,24 +127,44 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
         warnings=workspace.warnings,
         changes=project.changes,
     )
+    return _with_overlay(stack, bundle, workspace) if project.compose else stack
 
 
-def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts) -> tuple[Bundle, Path]:
-    """The documents for this machine, and the folder of ours that they lie in."""
+def _with_overlay(stack: Stack, bundle: Bundle, workspace: Workspace) -> Stack:
+    """The same with what a person's own words of Compose make of it, as the engine's own compose reads them.
+
+    Raises: UsageError, ConfigError.
+    """
+    words = together(workspace.resolved.project.compose)
+    said: Mapping[str, Any] = words.get("services") or {}
+    reading = overlaid.read(stack.engine, stack.compose, bundle, stack.place)
+    theirs = {**reading, "services": {name: one for name, one in reading["services"].items() if name in said}}
+    more = overlaid.beside(theirs, stack.facts.name, stack.compose, stack.place)
+    bundle = replace(bundle, documents=(*bundle.documents, *more))
+    named = frozenset(
+        str(one["environment"]) for one in (words.get("secrets") or {}).values() if "environment" in (one or {})
+    )
+    return replace(
+        stack,
+        spec=with_overlay(stack.spec, said, reading, SETTINGS_FILE),
+        compose=replace(stack.compose, files=(*stack.compose.files, *overlaid.compose_files(more, stack.place))),
+        secrets=Secrets(
+            {**_values(theirs), **workspace.secrets.reveal()},
+            hidden=named | set(workspace.resolved.lifted),
+            kept=workspace.resolved.kept,
+        ),
+        bundle=bundle,
+        digests=lambda salt: overlaid.joined(stack.digests(salt), digests.of_reading(theirs, salt)),
+    )
+
+
+def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts, form: Form, directory: Path) -> Bundle:
+    """The documents for this machine, whose paths start from a directory."""
     project = workspace.resolved.project
     if is_remote(engine):
         _refuse_mounts(project, engine.endpoint())
-    place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
-    target = TargetFacts(
-        facts.name,
-        _form(facts, project),
-        facts.version,
-        facts.compose_version,
-    )
-    # Docker's file is the one that "render" prints, read from the person's folder: so their own
-    # "docker compose up" finds the same hashes and recreates nothing.
-    directory = workspace.directory if target.form == "inline" else place
-    return translate(project, target, workspace.place(directory)), place
+    target = TargetFacts(facts.name, form, facts.version, facts.compose_version)
+    return translate(project, target, workspace.place(directory))
 
 
 def _form(facts: EngineFacts, project: Project) -> Form:

@@ -228,10 +228,9 @@ def _say_ready(console: Console, stack: Stack, job: Job) -> None:
 
 def _addresses(stack: Stack, job: Job) -> dict[str, str]:
     """Where each service is called from this machine, or nothing."""
-    if stack.project:
-        return {service.name: address_of(service) for service in stack.project.services}
-    found = {one.name: job.observed.of(one.name) for one in job.spec.services}
-    return {name: _published(containers[0]) if containers else "" for name, containers in found.items()}
+    ours = {service.name: address_of(service) for service in stack.project.services} if stack.project else {}
+    found = {one.name: job.observed.of(one.name) for one in job.spec.services if one.name not in ours}
+    return {**ours, **{name: _published(containers[0]) if containers else "" for name, containers in found.items()}}
 
 
 def _published(one: Container) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from lcompose.spec.text import Text, Tree
 
@@ -184,7 +185,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Everything that runs, decided. ``services`` are in starting order."""
+    """Everything that runs, decided. ``services`` are in starting order.
+
+    ``compose`` are a person's own words of Compose, laid over what is rendered, one over the other.
+    """
 
     name: str
     services: tuple[Service, ...]
@@ -192,6 +196,7 @@ class Project:
     volumes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     variables: tuple[str, ...] = field(default=())
+    compose: tuple[Mapping[str, Any], ...] = ()
 
     def service(self, name: str) -> Service:
         """The service of that name.

@@ -21,11 +21,13 @@ from lcompose.spec.target import TargetFacts
 class Place:
     """Where the documents will lie: paths of the host are written relative to ``directory``.
 
-    ``digests`` has the digest of each file of the host that is mounted.
+    ``digests`` has the digest of each file of the host that is mounted. ``home`` is the person's folder,
+    which the paths in their own words of Compose start from; without one it is ``directory``.
     """
 
     directory: str
     digests: Mapping[str, str]
+    home: str = ""
 
 
 Translate: TypeAlias = Callable[[Project, TargetFacts, Place], Bundle]

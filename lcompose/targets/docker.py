@@ -9,6 +9,7 @@ from typing import Any
 
 from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
+from lcompose.overlay.ours import laid_over
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import DocumentMount, Project, Service
 from lcompose.spec.target import TargetFacts
@@ -46,8 +47,11 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     if project.volumes:
         tree["volumes"] = {volume: {} for volume in project.volumes}
     beside = () if inline else tuple(Document(d.filename, texts[d.name], d.private) for d in project.documents)
+    digests = words.digests(services)
+    if project.compose:
+        tree = laid_over(tree, project, place.home, place.directory)
     documents = (Document(COMPOSE_FILE, yaml_text(tree, _header(project))), *beside)
-    return Bundle(documents, digests=words.digests(services), services=words.as_json(services))
+    return Bundle(documents, digests=digests, services=words.as_json(tree["services"]))
 
 
 def _refuse_private(project: Project) -> None:

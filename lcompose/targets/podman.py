@@ -6,6 +6,8 @@ from typing import Any
 
 from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
+from lcompose.overlay.merging import WHERE, together
+from lcompose.overlay.ours import laid_over, passed_on
 from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import Project, Service
@@ -35,14 +37,17 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     }
     if project.volumes:
         tree["volumes"] = {volume: {} for volume in project.volumes}
+    digests = words.digests(tree["services"])
+    inherited = _inherited(project) if facts.form == "run" else ()
+    if project.compose:
+        tree = laid_over(tree, project, place.home, place.directory, absolute=facts.form == "run")
+        inherited = _further(tree["services"], project, facts, inherited)
     head = words.header(project, TITLE, f"Start: podman-compose -f {COMPOSE_FILE} up --detach")
     documents = (
         Document(COMPOSE_FILE, yaml_text(tree, head)),
         *(Document(derived.filename, texts[derived.name], derived.private) for derived in project.documents),
     )
-    inherited = _inherited(project) if facts.form == "run" else ()
-    services = tree["services"]
-    return Bundle(documents, _report(project), inherited, words.digests(services), words.as_json(services))
+    return Bundle(documents, _report(project), inherited, digests, words.as_json(tree["services"]))
 
 
 def _report(project: Project) -> tuple[str, ...]:
@@ -60,20 +65,68 @@ def _inherited(project: Project) -> tuple[tuple[str, tuple[EnvRef, ...]], ...]:
     )
 
 
+def _further(
+    services: dict[str, Any],
+    project: Project,
+    facts: TargetFacts,
+    inherited: tuple[tuple[str, tuple[EnvRef, ...]], ...],
+) -> tuple[tuple[str, tuple[EnvRef, ...]], ...]:
+    """Changes a person's own services to what podman-compose takes; returns what is passed on by name.
+
+    Raises: UsageError for what it would leave out, or show.
+    """
+    known = dict(inherited)
+    for name in together(project.compose).get("services") or {}:
+        if facts.form != "run":
+            _refuse_configs(name, services[name])
+            continue
+        # As for our own services: the order is kept by whoever starts them.
+        services[name].pop("depends_on", None)
+        refs, rest = _split(name, services[name].pop("environment", None) or {})
+        if rest:
+            services[name]["environment"] = rest
+        if refs:
+            carried = services[name].get("labels") or {}
+            services[name]["labels"] = {labels.VARIABLES: f"${{{labels.VARIABLES_DIGEST}:-}}", **carried}
+        known[name] = tuple({one.name: one for one in (*known.get(name, ()), *refs)}.values())
+    return tuple(known.items())
+
+
+def _refuse_configs(name: str, service: dict[str, Any]) -> None:
+    if service.get("configs"):
+        what = "podman-compose leaves configs out"
+        fix = "Mount the file under volumes; 'lcompose up' takes configs too."
+        raise UsageError(what, f"{WHERE}: services.{name}.configs", fix)
+
+
+def _split(service: str, environment: dict[str, Any]) -> tuple[list[EnvRef], dict[str, Any]]:
+    """The variables that are handed on by name alone, and the others."""
+    refs, rest = [], {}
+    for name, value in environment.items():
+        passed = passed_on(name, value)
+        if passed:
+            refs.append(EnvRef(*passed))
+            continue
+        _refuse_shown_secret(name, str(value), f"{WHERE}: services.{service}.environment.{name}")
+        rest[name] = value
+    return refs, rest
+
+
 def _refuse_shown_secrets(service: Service) -> None:
     """Stops before podman-compose writes a secret's value into podman's arguments.
 
     Raises: UsageError.
     """
     for name, value in service.environment:
-        if (
-            isinstance(value, ComposeText)
-            and "$" in value.text.replace("$$", "")
-            and SECRET_NAME.search(name + value.text)
-        ):
-            what = f"with Podman the value of {name} would show in every list of processes"
-            fix = f"Write '{name}:' without a value, and set the variable {name} itself."
-            raise UsageError(what, f"services.{service.name}.env.{name}", fix)
+        if isinstance(value, ComposeText):
+            _refuse_shown_secret(name, value.text, f"services.{service.name}.env.{name}")
+
+
+def _refuse_shown_secret(name: str, text: str, where: str) -> None:
+    if "$" in text.replace("$$", "") and SECRET_NAME.search(name + text):
+        what = f"with Podman the value of {name} would show in every list of processes"
+        fix = f"Write '{name}:' without a value, and set the variable {name} itself."
+        raise UsageError(what, where, fix)
 
 
 def _service(

@@ -77,6 +77,11 @@ def run(*argv: str, env: Mapping[str, str] | None = None, timeout: float = 120) 
 @pytest.fixture(scope="module")
 def image(engine: str) -> str:
     """PostgreSQL in an image, or a skip with the reason."""
+    return postgres_image(engine)
+
+
+def postgres_image(engine: str) -> str:
+    """Builds a stand-in for PostgreSQL's image, with the real one in it; skips with the reason if it cannot."""
     if has_image(engine, IMAGE):
         return IMAGE
     with tempfile.TemporaryDirectory() as folder:

@@ -304,7 +304,8 @@ def test_a_file_that_only_its_owner_may_read_is_a_warning(tmp_path: Path) -> Non
 def test_a_place_has_the_digest_of_each_file_that_is_mounted(tmp_path: Path) -> None:
     write(tmp_path, lightspeed=LIGHTSPEED + "splunk: {token_path: token}\n", token="one", other="x")
     first = opened(tmp_path).place(tmp_path)
-    assert first == Place(str(tmp_path), {str(tmp_path / "token"): first.digests[str(tmp_path / "token")]})
+    digests = {str(tmp_path / "token"): first.digests[str(tmp_path / "token")]}
+    assert first == Place(str(tmp_path), digests, str(tmp_path))
     write(tmp_path, token="two", other="y")
     assert opened(tmp_path).place(tmp_path) != first
 
