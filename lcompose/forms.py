@@ -48,7 +48,7 @@ def run_document(asked: str, directory: Path, config: Path, lightspeed: Node, im
     if not asked and is_unified(tree, section_of(own)):
         return _made(config, own, tree, images)
     path, node = _written(asked, directory, config, own)
-    return _with_additions(RunDocument(path.parent, node), own, tree, images)
+    return with_additions(RunDocument(path.parent, node), own, images)
 
 
 def _made(config: Path, own: Node, tree: dict[str, Any], images: Images) -> RunDocument:
@@ -96,11 +96,14 @@ def _written(asked: str, directory: Path, config: Path, own: Node) -> tuple[Path
     return path, parse(host.read_file(path, RUN_FILE, ""), OWN_RUN_FILE)
 
 
-def _with_additions(document: RunDocument, own: Node, tree: dict[str, Any], images: Images) -> RunDocument:
-    """What LCORE adds to a run.yaml at its start, where Llama Stack is in a container of its own.
+def with_additions(document: RunDocument, own: Node, images: Images) -> RunDocument:
+    """The run.yaml with what LCORE adds at its start, where Llama Stack is in a container of its own.
 
-    Inside LCORE it does so itself.
+    Inside LCORE it does so itself. ``own`` is lightspeed-stack.yaml without settings of ours.
+
+    Raises: ConfigError for what cannot be added.
     """
+    tree = plain(own) if isinstance(own.value, dict) else {}
     if value_at(tree, (section_of(own), "use_as_library_client")) is True or not isinstance(document.node.value, dict):
         return document
     before = plain(document.node)

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,9 @@ from lcompose.lightspeed.images import Generation
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.load import Node, parse, plain
 from lcompose.schema import check, record
+from lcompose.spec.target import TargetFacts
+from lcompose.targets import translate
+from lcompose.workspace import Options, open_workspace
 from tests.conftest import SHARED
 from tests.corpus.documents import made
 
@@ -76,6 +80,20 @@ def test_every_configuration_has_upstreams_own_verdict(path: Path) -> None:
 def test_every_run_configuration_is_accepted(path: Path) -> None:
     found = findings(given_all(SERVER_MODE, read(path), "0.7"))
     assert [str(one) for one in found if one.severity == "error"] == []
+
+
+@pytest.mark.parametrize("path", files("run"), ids=lambda path: path.name)
+@pytest.mark.parametrize("target", ["docker", "podman"])
+def test_every_run_configuration_is_rendered(path: Path, target: str, tmp_path: Path) -> None:
+    (tmp_path / "lightspeed-stack.yaml").write_text(yaml.safe_dump(plain(SERVER_MODE)))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(plain(read(path))))
+    workspace = open_workspace(Options(directory=str(tmp_path), project_name="corpus"), {}, allow_missing=True)
+    facts = TargetFacts(target, "folder")
+    bundle = translate(workspace.resolved.project, facts, workspace.place(tmp_path))
+    rendered = yaml.safe_load(bundle.main.text)
+    assert {"llama-stack", "lightspeed-stack"} <= set(rendered["services"])
+    made = yaml.safe_load(next(one.text for one in bundle.documents if one.path.endswith("run.yaml")))
+    assert set(plain(read(path))["providers"]) <= set(made["providers"])
 
 
 class Oracle:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pathlib
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from posixpath import basename
@@ -15,10 +16,13 @@ from typing import Any
 import yaml
 
 from lcompose.errors import LcomposeError
-from lcompose.lightspeed.config import embedded_settings
+from lcompose.forms import RunDocument, run_document, with_additions
+from lcompose.lightspeed.config import embedded_settings, section_of, without_settings
+from lcompose.lightspeed.images import Images, choose_images
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
-from lcompose.load import Node, Path, parse
+from lcompose.lightspeed.synthesis import is_unified
+from lcompose.load import Node, Path, parse, plain
 from lcompose.merge import Layer
 from lcompose.profiles import profile_layers
 from lcompose.resolve import Request, resolve
@@ -36,6 +40,7 @@ LONGEST = 2.0
 SEED = int(os.environ.get("LCOMPOSE_FUZZ_SEED", "20"))
 COUNT = int(os.environ.get("LCOMPOSE_FUZZ", "100000" if os.environ.get("CI") else "2000"))
 CHUNK = 250
+HERE = pathlib.Path("/here")
 ENVIRONMENT = {"HOME": "/home/me", "A": "set", "X": "1e5", "OPENAI_API_KEY": "sk-a-very-secret-value"}
 TARGETS = (TargetFacts("docker", "inline"), TargetFacts("podman", "folder"))
 
@@ -99,7 +104,7 @@ def answer(kind: str, data: bytes) -> str:
         both = {"lightspeed-stack": good("lightspeed-stack"), "run": good("run"), kind: broken}
         embedded = checked_layer("lightspeed-stack.yaml", embedded_settings(both["lightspeed-stack"]), EMBEDDED)
         settings = resolve_settings([*layers(), embedded])
-        documents = both["lightspeed-stack"], both["run"]
+        documents = both["lightspeed-stack"], run_of(both, choose_images(settings))
         resolved = resolve(Request("fuzz", settings, *documents, "/here", "/here", ENVIRONMENT, "/home/me"))
         for facts in TARGETS:
             bundle = translate(resolved.project, facts, Place("/here", {}))
@@ -107,6 +112,14 @@ def answer(kind: str, data: bytes) -> str:
     except LcomposeError as error:
         return type(error).__name__ if error.what else "!an error that says nothing"
     return "rendered"
+
+
+def run_of(both: Mapping[str, Node], images: Images) -> Node:
+    """The run.yaml that Llama Stack gets: made of the other document, or with what is added to it."""
+    own = without_settings(both["lightspeed-stack"])
+    if isinstance(own.value, dict) and is_unified(plain(own), section_of(own)):
+        return run_document("", HERE, HERE / "lightspeed-stack.yaml", both["lightspeed-stack"], images).node
+    return with_additions(RunDocument(HERE, both["run"]), own, images).node
 
 
 def failures(start: int, *, count: int = CHUNK) -> tuple[list[str], dict[str, int]]:
