@@ -5,11 +5,8 @@ images -> derived documents -> files and volumes -> variables -> services -> har
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from posixpath import normpath
-from typing import Any
 
 from lcompose import vendors
 from lcompose.errors import ConfigError, Finding, Position, Severity, UsageError
@@ -19,81 +16,17 @@ from lcompose.lightspeed.advice import advice, judged
 from lcompose.lightspeed.companions import Companions, needed
 from lcompose.lightspeed.config import Configuration
 from lcompose.lightspeed.draft import Step
-from lcompose.lightspeed.envrefs import expanded
-from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, choose_images
+from lcompose.lightspeed.images import LCORE, LLAMA_STACK, Images, choose_images
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
-from lcompose.lightspeed.services import inference_service, lcore_service, own_directory, server_service
-from lcompose.lightspeed.synthesis import needs
-from lcompose.load import Node, dotted, leaves, plain
-from lcompose.names import NAME
-from lcompose.schema import Kind, record
-from lcompose.settings import ServiceSettings, Settings
-from lcompose.spec.project import (
-    Change,
-    Derived,
-    DocumentMount,
-    FileMount,
-    Hardening,
-    Limits,
-    Mount,
-    Project,
-    Service,
-    VolumeMount,
-)
-from lcompose.spec.secrets import SECRET_NAME
-from lcompose.spec.text import ComposeText, EnvRef, Text
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Everything that resolving needs. Directories are absolute; ``home`` is the person's.
-
-    ``run_changes`` is what was added to run.yaml before, ``run_steps`` where its parts come from.
-    ``surroundings`` are the variables of which proxies and the like are handed on.
-    """
-
-    name: str
-    settings: Settings
-    lightspeed: Node
-    run: Node
-    directory: str
-    run_directory: str
-    env: Mapping[str, str]
-    home: str = "/"
-    run_changes: tuple[Change, ...] = ()
-    run_steps: tuple[Step, ...] = ()
-    surroundings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One service's half: its derived document and what that implies, and the secrets that left it."""
-
-    document: Any
-    changes: tuple[Change, ...]
-    lifted: tuple[wiring.Lifted, ...]
-    mounts: tuple[Mount, ...]
-    files: tuple[wiring.HostFile, ...]
-
-    @property
-    def private(self) -> bool:
-        """Whether a secret stands in the document that cannot be a variable."""
-        return any(one.stays for one in self.lifted)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A person's document: where it came from, what is known of it, and of the image that reads it."""
-
-    filename: str
-    node: Node
-    values: Mapping[str, Any]
-    kind: Kind
-    directory: str
-    image: ImageFacts
-    volume: str
-    also_written: tuple[str, ...] = ()
+from lcompose.lightspeed.services import inference_service, lcore_service, server_service
+from lcompose.load import Node, dotted, leaves
+from lcompose.schema import record
+from lcompose.settings import Settings
+from lcompose.sides import Request, Side, derived, joined, lcore_side, server_side
+from lcompose.spec.project import FileMount, Project, Service, VolumeMount
+from lcompose.spec.text import EnvRef
+from lcompose.tailored import Folder, with_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +78,7 @@ def resolve(request: Request) -> Resolved:
     project = Project(
         name=request.name,
         services=services,
-        documents=(*_derived(lcore, server, library=library), *found.documents),
+        documents=(*derived(lcore, server, library=library), *found.documents),
         volumes=_volumes(services),
         changes=(*request.run_changes, *(change for side in sides for change in side.changes)),
         variables=_variables(services),
@@ -220,110 +153,6 @@ def _companions(
     return needed(config, settings.companions, theirs, server=server, gpu=gpu, lifted=own, run_lifted=run)
 
 
-def lcore_side(
-    config: Configuration,
-    request: Request,
-    images: Images,
-    lifted: list[wiring.Lifted],
-    more: Sequence[derive.Edit],
-) -> Side:
-    """LCORE's half."""
-    source = Source(
-        derive.LIGHTSPEED_FILE,
-        config.lightspeed,
-        config.values,
-        record(LIGHTSPEED),
-        request.directory,
-        images.lcore_facts,
-        f"{LCORE}-data",
-    )
-    side = _side(source, lifted, [*_renamed(config, lifted, images), *more], request)
-    return replace(side, mounts=(*side.mounts, *_reranker_cache(config, images.lcore_facts)))
-
-
-def server_side(
-    config: Configuration,
-    request: Request,
-    images: Images,
-    lifted: list[wiring.Lifted],
-    edits: Sequence[derive.Edit],
-) -> Side:
-    """The half of our own Llama Stack, in a container of its own or inside LCORE's."""
-    library = reading.is_library(config)
-    image = images.lcore_facts if library else images.server_facts
-    source = Source(
-        derive.RUN_FILE,
-        config.run,
-        config.run_values,
-        record(RUN, extra="allow"),
-        request.run_directory,
-        image,
-        f"{LCORE if library else LLAMA_STACK}-data",
-        (own_directory(image),),
-    )
-    side = _side(source, lifted, edits, request)
-    found = wiring.indexes(config.lightspeed, config.values, record(LIGHTSPEED), request.directory, image)
-    files = _at_home(found, request.home)
-    mounts = (*side.mounts, *(one.mount for one in files), *_model_cache(config, image))
-    return replace(side, mounts=mounts, files=(*side.files, *files))
-
-
-def _side(source: Source, lifted: list[wiring.Lifted], edits: Sequence[derive.Edit], request: Request) -> Side:
-    kept = wiring.storage(source.node, source.values, source.kind, source.volume, source.image, source.also_written)
-    # Lifting goes first: its paths are those of the document as it was written.
-    every = [*(one.edit for one in lifted), *kept.edits, *edits]
-    document, changes = derive.applied(plain(source.node), source.filename, every)
-    secrets = request.settings.secrets
-    found = wiring.host_files(source.node, source.values, source.kind, source.directory, source.image, secrets)
-    files = _at_home(found, request.home)
-    mounts = _mounts(source.filename, source.image, kept, files)
-    return Side(document, tuple(changes), tuple(lifted), mounts, tuple(files))
-
-
-def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images) -> list[derive.Edit]:
-    """LCORE's edits; a renamed section carries what was lifted out of it."""
-    edits = derive.lightspeed_edits(config, images.lcore_facts)
-    for index, edit in enumerate(edits):
-        if edit.path == ("ogx",) and isinstance(edit.value, dict):
-            inside = {one.edit.path[-1]: one.edit.value for one in lifted if one.edit.path[0] == "llama_stack"}
-            edits[index] = replace(edit, value={**edit.value, **inside})
-    return edits
-
-
-def _at_home(files: list[wiring.HostFile], home: str) -> list[wiring.HostFile]:
-    return [replace(one, mount=replace(one.mount, source=expanded(one.mount.source, home))) for one in files]
-
-
-def _mounts(
-    document: str, image: ImageFacts, kept: wiring.Storage, files: Iterable[wiring.HostFile]
-) -> tuple[Mount, ...]:
-    mounted = {one.mount.target: one.mount for one in files}
-    return (DocumentMount(document, f"{image.workdir}/{document}"), *mounted.values(), *kept.mounts)
-
-
-def _model_cache(config: Configuration, image: ImageFacts) -> tuple[Mount, ...]:
-    """A volume for models that Llama Stack downloads itself."""
-    kinds = [leaf.value for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)]
-    if "inline::sentence-transformers" not in kinds and not needs(config.values, config.run_values).models:
-        return ()
-    return (VolumeMount("models", f"{image.home}/.cache/huggingface"),)
-
-
-def _reranker_cache(config: Configuration, image: ImageFacts) -> tuple[Mount, ...]:
-    """A volume for the model that LCORE downloads; another one, since its user is another one."""
-    if not needs(config.values, config.run_values).reranker:
-        return ()
-    return (VolumeMount(f"{LCORE}-models", f"{image.home}/.cache/huggingface"),)
-
-
-def _derived(lcore: Side, server: Side | None, *, library: bool) -> tuple[Derived, ...]:
-    own = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document, private=lcore.private)
-    if server is None:
-        return (own,)
-    reader = LCORE if library else LLAMA_STACK
-    return own, Derived(derive.RUN_FILE, f"{reader}/{derive.RUN_FILE}", server.document, private=server.private)
-
-
 def _services(
     request: Request,
     config: Configuration,
@@ -333,136 +162,56 @@ def _services(
     gpu: vendors.Vendor | None,
     companions: Companions,
 ) -> tuple[Service, ...]:
-    settings = request.settings.services
-    cached = request.settings.bytecode_cache
-    ordered = request.settings.boot == "ordered"
-    found = []
-    if gpu:
-        found.append(inference_service(request.settings, gpu))
-    wired = {"gpu": gpu is not None, "cached": cached}
-    inside = server if reading.is_library(config) else None
-    if server and not inside:
-        found.append(server_service(config, images, server.document, server.mounts, **wired))
-    mounts = _joined(lcore.mounts, inside.mounts if inside else ())
-    run = inside.document if inside else None
-    found.append(lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, **wired))
-    found = [replace(one, needs=companions.needs.get(one.name, ())) for one in found]
-    ours = [_with_settings(service, settings[service.name], request, _facts(service.name, images)) for service in found]
-    beside = [
-        _with_settings(one, settings[companions.kinds[one.name]], request, _facts(one.name, images))
-        for one in companions.services
+    """All services in starting order, complete."""
+    settings, folder = request.settings, Folder(request.directory, request.home)
+    keep = {LCORE: images.lcore_facts.keep, LLAMA_STACK: images.server_facts.keep}
+    own = [
+        with_settings(
+            replace(one, needs=companions.needs.get(one.name, ())),
+            settings.services[one.name],
+            folder,
+            keep.get(one.name, ()),
+        )
+        for one in _own_services(request, config, images, lcore, server, gpu)
     ]
-    run = server.document if server else {}
-    kinds = {str(leaf.value) for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)} if run else set()
-    reader = LCORE if reading.is_library(config) else LLAMA_STACK
-    credited = [
-        surroundings.with_credentials(one, kinds, {**request.env, "HOME": request.home}, request.directory)
-        if one.name == reader
-        else one
-        for one in ours
-    ]
-    bundle = request.settings.ca_bundle
+    beside = [with_settings(one, settings.services[companions.kinds[one.name]], folder) for one in companions.services]
     return surroundings.handed_on(
-        [*beside, *credited],
+        [*beside, *_with_credentials(own, config, request)],
         {**request.surroundings, "HOME": request.home},
-        proxies=request.settings.proxies,
-        ca_bundle=_own_path(bundle, request) if bundle else "",
+        proxies=settings.proxies,
+        ca_bundle=folder.absolute(settings.ca_bundle) if settings.ca_bundle else "",
         directory=request.directory,
     )
 
 
-def _own_path(path: str, request: Request) -> str:
-    absolute = path if path.startswith(("/", "~")) else normpath(f"{request.directory}/{path}")
-    return expanded(absolute, request.home)
+def _own_services(
+    request: Request,
+    config: Configuration,
+    images: Images,
+    lcore: Side,
+    server: Side | None,
+    gpu: vendors.Vendor | None,
+) -> Iterator[Service]:
+    wired = {"gpu": gpu is not None, "cached": request.settings.bytecode_cache}
+    inside = server if reading.is_library(config) else None
+    if gpu:
+        yield inference_service(request.settings, gpu)
+    if server and not inside:
+        yield server_service(config, images, server.document, server.mounts, **wired)
+    mounts = joined(lcore.mounts, inside.mounts if inside else ())
+    run = inside.document if inside else None
+    ordered = request.settings.boot == "ordered"
+    yield lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, **wired)
 
 
-def _joined(mounts: tuple[Mount, ...], more: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """Both, one a place: two documents of one container may name the same."""
-    return tuple({mount.target: mount for mount in (*mounts, *more)}.values())
-
-
-def _facts(name: str, images: Images) -> ImageFacts:
-    known = {LCORE: images.lcore_facts, LLAMA_STACK: images.server_facts}
-    return known.get(name, ImageFacts(""))
-
-
-_LOG_LEVELS = {
-    LCORE: ("LIGHTSPEED_STACK_LOG_LEVEL", "{upper}"),
-    LLAMA_STACK: ("OGX_LOGGING", "all={level}"),
-    INFERENCE: ("VLLM_LOGGING_LEVEL", "{upper}"),
-}
-
-
-def _with_settings(service: Service, own: ServiceSettings, request: Request, facts: ImageFacts) -> Service:
-    ports = own.ports or (service.ports if own.publish else ())
-    return replace(
-        service,
-        image=own.image or service.image,
-        environment=_environment(service, own),
-        mounts=(*service.mounts, *(_own_volume(text, request) for text in own.volumes)),
-        ports=ports,
-        pull_policy=own.pull_policy,
-        restart=own.restart,
-        limits=_limits(own.limits, service.limits),
-        log_rotation=own.log_rotation,
-        hardening=Hardening(
-            own.read_only,
-            own.no_new_privileges,
-            own.drop_capabilities,
-            (*facts.keep, *service.hardening.keep_capabilities),
-            (*(service.hardening.tmpfs if own.read_only else ()), *own.tmpfs),
-        ),
-    )
-
-
-def _limits(own: Limits, usual: Limits) -> Limits:
-    return Limits(own.cpus or usual.cpus, own.memory or usual.memory, own.pids or usual.pids)
-
-
-def _environment(service: Service, own: ServiceSettings) -> tuple[tuple[str, Text], ...]:
-    merged: dict[str, Text] = dict(service.environment)
-    if own.log_level != "info":
-        # A companion has no word for it.
-        variable, form = _LOG_LEVELS.get(service.name, ("", ""))
-        if variable:
-            merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())
-    for name, value in own.env:
-        merged[name] = _own_value(service.name, name, value)
-    return tuple(merged.items())
-
-
-SAME_NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:[?-][^}]*)?\}")
-
-
-def _own_value(service: str, name: str, value: str | None) -> Text:
-    """A person's variable: passed on by name where that is meant, else in Compose's words.
-
-    Raises: UsageError for a secret in clear.
-    """
-    match = SAME_NAME.fullmatch(value or "")
-    if value is None or (match and match[1] == name):
-        rest = (match[2] or ":?") if match else ":?"
-        return EnvRef(name, rest[2:] if rest[1] == "-" else "", required=rest[1] == "?")
-    if SECRET_NAME.search(name) and value and "$" not in value:
-        what = f"{name} looks like a secret, and stands in the settings in clear"
-        fix = f"Write '{name}:' without a value, and set the variable in your environment or .env."
-        raise UsageError(what, f"services.{service}.env.{name}", fix)
-    return ComposeText(value)
-
-
-def _own_volume(text: str, request: Request) -> Mount:
-    """``SOURCE:TARGET[:ro]`` of a person's own."""
-    parts = text.split(":")
-    mode = parts[2] if len(parts) == 3 else "rw"
-    if len(parts) not in (2, 3) or not parts[1].startswith("/") or mode not in ("ro", "rw"):
-        fix = "Write SOURCE:TARGET or SOURCE:TARGET:ro, with an absolute TARGET."
-        raise UsageError(f"{text!r} is not a volume", "volumes", fix)
-    source, target = parts[0], parts[1]
-    if "/" not in source and source not in (".", "..", "~"):
-        if not NAME.fullmatch(source):
-            raise UsageError(f"{source!r} is not a name for a volume", "volumes", "Use a-z, 0-9, _ and -.")
-        return VolumeMount(source, target)
-    return FileMount(_own_path(source, request), target, read_only=mode == "ro")
+def _with_credentials(services: Iterable[Service], config: Configuration, request: Request) -> Iterator[Service]:
+    """The services; the one that runs Llama Stack with what its providers' libraries look for by themselves."""
+    reader = LCORE if reading.is_library(config) else LLAMA_STACK
+    kinds = {str(leaf.value) for path, leaf in leaves(config.run) if path[-1:] == ("provider_type",)}
+    env = {**request.env, "HOME": request.home}
+    for one in services:
+        known = surroundings.with_credentials(one, kinds, env, request.directory)
+        yield known if one.name == reader else one
 
 
 def _volumes(services: Iterable[Service]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from lcompose.load import Node, parse
 from lcompose.merge import Layer
 from lcompose.names import checked_name, name_from_directory
 from lcompose.profiles import profile_layers
-from lcompose.resolve import Request, Resolved, missing_files, resolve, unreadable_files
+from lcompose.resolve import Resolved, missing_files, resolve, unreadable_files
 from lcompose.settings import (
     DEFAULTS,
     EMBEDDED,
@@ -31,6 +31,7 @@ from lcompose.settings import (
     layer_from_options,
     resolve_settings,
 )
+from lcompose.sides import Request
 from lcompose.spec.project import FileMount
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineName

@@ -25,9 +25,10 @@ from lcompose.lightspeed.synthesis import is_unified
 from lcompose.load import Node, Path, parse, plain
 from lcompose.merge import Layer
 from lcompose.profiles import profile_layers
-from lcompose.resolve import Request, resolve
+from lcompose.resolve import resolve
 from lcompose.schema import record
 from lcompose.settings import EMBEDDED, checked_layer, resolve_settings
+from lcompose.sides import Request
 from lcompose.spec.target import TargetFacts
 from lcompose.targets import Place, translate
 from lcompose.templates import data_directory

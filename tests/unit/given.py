@@ -16,8 +16,9 @@ from lcompose.lightspeed.images import Generation, image_facts
 from lcompose.load import Node, parse
 from lcompose.merge import Layer
 from lcompose.profiles import profile_layers
-from lcompose.resolve import Request, Resolved, resolve
+from lcompose.resolve import Resolved, resolve
 from lcompose.settings import resolve_settings
+from lcompose.sides import Request
 from lcompose.spec.run import Container
 from lcompose.templates import data_directory
 from lcompose.work import Result

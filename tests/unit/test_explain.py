@@ -20,8 +20,9 @@ from lcompose.explain.values import shown
 from lcompose.load import Node
 from lcompose.merge import Layer
 from lcompose.profiles import profile_layers
-from lcompose.resolve import Request, resolve
+from lcompose.resolve import resolve
 from lcompose.settings import EMBEDDED, FILE, checked_layer, layer_from_env, layer_from_options, resolve_settings
+from lcompose.sides import Request
 from lcompose.spec.project import Dependency, DocumentMount, FileMount, Port, Service, VolumeMount
 from lcompose.spec.text import ComposeText, EnvRef
 from lcompose.templates import data_directory
