@@ -54,9 +54,9 @@ class Side:
     files: tuple[wiring.HostFile, ...]
 
     @property
-    def private(self) -> bool:
-        """Whether a secret stands in the document that cannot be a variable."""
-        return any(one.stays for one in self.lifted)
+    def secret_at(self) -> str:
+        """Where a secret stands in the document that cannot be a variable; empty if none does."""
+        return next((f"{one.finding.where}: {one.finding.path}" for one in self.lifted if one.stays), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +171,13 @@ def _reranker_cache(config: Configuration, image: ImageFacts) -> tuple[Mount, ..
 
 def derived(lcore: Side, server: Side | None, *, library: bool) -> tuple[Derived, ...]:
     """The documents of both, in the folder of the service that reads them."""
-    own = Derived(derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document, private=lcore.private)
+    own = Derived(
+        derive.LIGHTSPEED_FILE, f"{LCORE}/{derive.LIGHTSPEED_FILE}", lcore.document, secret_at=lcore.secret_at
+    )
     if server is None:
         return (own,)
     reader = LCORE if library else LLAMA_STACK
-    return own, Derived(derive.RUN_FILE, f"{reader}/{derive.RUN_FILE}", server.document, private=server.private)
+    return own, Derived(derive.RUN_FILE, f"{reader}/{derive.RUN_FILE}", server.document, secret_at=server.secret_at)
 
 
 def joined(mounts: tuple[Mount, ...], more: tuple[Mount, ...]) -> tuple[Mount, ...]:

@@ -171,7 +171,7 @@ def _form(facts: EngineFacts, project: Project) -> Form:
     """One file for Docker, unless a secret is in a document that nobody else may read."""
     if facts.name != "docker":
         return "run"
-    return "folder" if any(derived.private for derived in project.documents) else "inline"
+    return "folder" if any(derived.secret_at for derived in project.documents) else "inline"
 
 
 def _refuse_mounts(project: Project, endpoint: str) -> None:

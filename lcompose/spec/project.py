@@ -162,14 +162,15 @@ class Service:
 class Derived:
     """A document made from the person's configuration, and the file name that people see.
 
-    ``text`` is one that is not YAML, such as a script. A ``private`` one holds a secret.
+    ``text`` is one that is not YAML, such as a script. ``secret_at`` is where a person
+    wrote the secret that is in it, if one is.
     """
 
     name: str
     filename: str
     tree: Tree = None
     text: str = ""
-    private: bool = False
+    secret_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

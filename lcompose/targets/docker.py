@@ -46,7 +46,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
         tree["configs"] = configs
     if project.volumes:
         tree["volumes"] = {volume: {} for volume in project.volumes}
-    beside = () if inline else tuple(Document(d.filename, texts[d.name], d.private) for d in project.documents)
+    beside = () if inline else tuple(Document(d.filename, texts[d.name], bool(d.secret_at)) for d in project.documents)
     digests = words.digests(services)
     if project.compose:
         tree = laid_over(tree, project, place.home, place.directory)
@@ -60,12 +60,12 @@ def _refuse_private(project: Project) -> None:
     Raises: UsageError.
     """
     for derived in project.documents:
-        if derived.private:
-            what = f"a secret in {derived.name} cannot be a variable, and would stand in the rendered file"
+        if derived.secret_at:
+            what = "this secret cannot travel as a variable, and would stand in the rendered file"
             fix = (
                 "Render to a folder (lcompose render -o DIR), or choose one that is not just digits, true or a number."
             )
-            raise UsageError(what, derived.name, fix)
+            raise UsageError(what, derived.secret_at, fix)
 
 
 def _header(project: Project) -> str:

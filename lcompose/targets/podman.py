@@ -45,7 +45,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     head = words.header(project, TITLE, f"Start: podman-compose -f {COMPOSE_FILE} up --detach")
     documents = (
         Document(COMPOSE_FILE, yaml_text(tree, head)),
-        *(Document(derived.filename, texts[derived.name], derived.private) for derived in project.documents),
+        *(Document(derived.filename, texts[derived.name], bool(derived.secret_at)) for derived in project.documents),
     )
     return Bundle(documents, _report(project), inherited, digests, words.as_json(tree["services"]))
 

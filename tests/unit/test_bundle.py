@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcompose.bundle import (
+    MARK,
     is_held,
     is_ours,
     locked,
@@ -418,3 +420,11 @@ def test_a_lock_that_cannot_be_taken_is_told_with_a_way_out(tmp_path: Path) -> N
     with pytest.raises(UsageError) as caught, locked(tmp_path, "p"):
         pass
     assert caught.value.what == "the folder cannot be written: Is a directory"
+
+
+def test_a_private_document_lies_in_a_folder_that_nobody_else_enters(tmp_path: Path) -> None:
+    documents = (Document("compose.yaml", f"{MARK}\n"), Document("web/a.yaml", f"{MARK}\nk: 1\n", private=True))
+    write_bundle(Bundle(documents), tmp_path)
+    assert stat.S_IMODE((tmp_path / "web").stat().st_mode) == 0o700
+    # The user of the container is nobody of this machine, and gets the file by itself.
+    assert stat.S_IMODE((tmp_path / "web/a.yaml").stat().st_mode) == 0o644

@@ -157,7 +157,7 @@ def test_a_secret_in_a_renamed_section_leaves_the_document_too() -> None:
 def test_a_secret_that_cannot_travel_stays_in_a_private_document() -> None:
     found = resolved(LIGHTSPEED.replace("ogx: {", "ogx: {api_key: '123456', "))
     assert [(one.path, one.severity) for one in found.warnings] == [("ogx.api_key", "warning")]
-    assert [one.private for one in found.project.documents] == [True, False]
+    assert [bool(one.secret_at) for one in found.project.documents] == [True, False]
     assert (found.lifted, found.kept) == ({}, {"LIGHTSPEED_OGX_API_KEY": "123456"})
     assert "123456" not in repr(found.project.changes)
 

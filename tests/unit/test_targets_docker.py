@@ -165,6 +165,17 @@ def test_a_document_that_names_another_one_names_the_place_that_it_is_written_to
     assert service["environment"]["LCOMPOSE_DOCUMENT_1"] == "#!/bin/sh\n"
 
 
+def test_a_secret_that_cannot_be_a_variable_stands_in_no_single_file() -> None:
+    closed = Project("demo", (SERVICE,), (Derived("a.yaml", "web/a.yaml", {"k": "123456"}, secret_at="a.yaml:1:4: k"),))
+    with pytest.raises(UsageError) as caught:
+        translate(closed, INLINE, PLACE)
+    assert caught.value.where == "a.yaml:1:4: k"
+    assert [(one.path, one.private) for one in translate(closed, FOLDER, PLACE).documents] == [
+        ("compose.yaml", False),
+        ("web/a.yaml", True),
+    ]
+
+
 def test_what_a_service_needs_is_waited_for_and_taken_down_after_it() -> None:
     service = web(after=("server",), needs=(Dependency("db", "healthy"), Dependency("job", "completed")))
     assert service["depends_on"] == {
