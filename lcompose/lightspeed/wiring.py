@@ -167,7 +167,9 @@ def _on_host(path: str, directory: str) -> str:
 
 def in_container(path: str, image: ImageFacts) -> str:
     """A path as the service resolves it: "~" is the image's home, the rest its directory."""
-    return normpath(join(image.workdir, expanded(path, image.home)))
+    whole = normpath(join(image.workdir, expanded(path, image.home)))
+    # Two slashes in front mean one, and normpath leaves them.
+    return whole[1:] if whole.startswith("//") else whole
 
 
 def storage(

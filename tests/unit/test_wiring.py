@@ -16,6 +16,7 @@ from lcompose.lightspeed.wiring import (
     Storage,
     elsewhere,
     host_files,
+    in_container,
     lifted_secrets,
     storage,
     undeclared_secrets,
@@ -419,3 +420,7 @@ def test_what_is_not_here_and_may_be_in_the_image_is_left_alone_with_a_warning()
     assert [one.mount.target for one in kept] == ["/app-root/here", "/elsewhere/gone"]
     assert (warning.path, warning.severity) == ("skills.paths[1]", "warning")
     assert warning.what == "/app-root/gone is taken to be in the image: /my/here/gone is not here"
+
+
+def test_two_slashes_in_front_of_a_path_mean_one() -> None:
+    assert in_container("//data/x", ImageFacts("")) == "/data/x"
