@@ -29,7 +29,8 @@ class ImageFacts:
 
     ``owned`` are directories that belong to the image's user: a named volume that is mounted
     there takes over their owner, and is writable at its second place too. ``keep`` are the
-    capabilities that its entrypoint cannot do without.
+    capabilities that its entrypoint cannot do without. ``published`` says that all of this is known of
+    just this image.
     """
 
     pattern: str
@@ -39,6 +40,7 @@ class ImageFacts:
     user: int = 1001
     keep: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
+    published: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,10 @@ class ServerFacts:
     dry_run: bool = False
 
 
-LCORE_IMAGES = (ImageFacts("", workdir="/app-root", entrypoint=("/app-root/entrypoint.sh",)),)
+LCORE_IMAGES = (
+    ImageFacts(f"{LCORE_REPOSITORY}:", workdir="/app-root", entrypoint=("/app-root/entrypoint.sh",), published=True),
+    ImageFacts("", workdir="/app-root", entrypoint=("/app-root/entrypoint.sh",)),
+)
 
 SERVER_IMAGES = (
     # The distribution's own image runs as root, so any volume is writable where it is mounted.

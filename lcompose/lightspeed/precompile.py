@@ -13,6 +13,7 @@ from compileall import compile_file
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+MADE = "made"
 # What is inside functions and classes is imported later, if ever; what only type checkers see, never.
 LATER = re.compile(rb"^(?:(?:async )?def |class |if (?:\w+\.)?TYPE_CHECKING\b).*(?:\n(?:[ \t)].*)?)*", re.M)
 IMPORT = rb"(?:from[ \t]+(\.*)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]*)|import[ \t]+([\w., \t]+))"
@@ -100,6 +101,9 @@ def main(programs: list[str]) -> None:
     workers = min(MOST_WORKERS, os.cpu_count() or 1)
     mine = next((number for number in range(1, workers) if not os.fork()), 0)
     _compile(sorted(at_once, key=_size, reverse=True)[mine::workers])
+    if at_once and sys.pycache_prefix and not mine:
+        Path(sys.pycache_prefix).mkdir(parents=True, exist_ok=True)
+        Path(sys.pycache_prefix, MADE).touch()
     deferred = found.add(list(found.deferred()))
     crowds = Counter(found.library(file) for file in deferred)
     # Clients of whole services have thousands of modules, and hardly any of them is ever imported.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lcompose.lightspeed.bytecode import environment, precompiling
-from lcompose.lightspeed.precompile import Sources, imported, modules
+from lcompose.lightspeed.bytecode import STARTER, environment, precompiling
+from lcompose.lightspeed.precompile import MADE, Sources, imported, modules
 
 MODULE = b'''"""import nothing"""
 import os, sys as system
@@ -113,6 +113,21 @@ def compiled(path: Path, program: str) -> list[str]:
 def test_it_compiles_what_a_program_imports_and_nothing_else(program: Path) -> None:
     expected = ["__init__", "base", "by_broken", "later", "main", "one", "used"]
     assert compiled(program, str(program / "program")) == expected
+
+
+def test_until_it_is_made_nobody_looks_for_it(program: Path) -> None:
+    kept = program / "kept"
+    show = [*STARTER, "sh", "-c", 'echo "${PYTHONPYCACHEPREFIX-none} $1 $2"', "sh", "a b", "c"]
+
+    def shown() -> str:
+        env = {**os.environ, "PYTHONPYCACHEPREFIX": str(kept)}
+        return subprocess.run(show, env=env, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert shown() == "none a b c"
+    compiled(program, "missing")
+    assert shown() == "none a b c"
+    compiled(program, "library")
+    assert (kept / MADE).exists() and shown() == f"{kept} a b c"
 
 
 def test_a_package_is_a_program_too(program: Path) -> None:
