@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from lcompose.errors import Finding, Position
-from lcompose.lightspeed import rules
+from lcompose.lightspeed import rules, run_rules
 from lcompose.lightspeed.envrefs import PATTERN, Reference, Trace, replace
 from lcompose.lightspeed.images import NEWEST_SERVER, Generation
 from lcompose.lightspeed.keys import LIGHTSPEED
+from lcompose.lightspeed.run_document import Run
 from lcompose.lightspeed.run_keys import RUN
 from lcompose.load import Node, Path, dotted, locate, lookup, plain, value_at
 from lcompose.schema import Kind, check, flag, record, suggestion, whole
@@ -20,6 +21,8 @@ from lcompose.settings import EMBEDDED
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "llama-stack", "ogx"})  # noqa: S104
 DEFAULT_SERVER_PORT = 8321
 DEFAULT_LCORE_PORT = 8080
+# No paths, of neither document.
+NOTHING: tuple[Set[Path], ...] = (frozenset(), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +160,22 @@ def findings(config: Configuration) -> list[Finding]:
     ]
 
 
-def missing_variables(config: Configuration, env: Mapping[str, str]) -> list[Finding]:
-    """One finding for each variable that must be set and is not, at its first place."""
+def missing_variables(
+    config: Configuration, env: Mapping[str, str], rewritten: Iterable[Set[Path]] = NOTHING
+) -> list[Finding]:
+    """One finding for each variable that must be set and is not, at its first place.
+
+    ``rewritten`` are the paths of each document at which something else will stand: no service asks for
+    what is there now.
+    """
     seen: dict[str, Finding] = {}
-    for node in (config.lightspeed, config.run) if server_is_ours(config) else (config.lightspeed,):
+    nodes = (config.lightspeed, config.run) if server_is_ours(config) else (config.lightspeed,)
+    for node, changed in zip(nodes, rewritten, strict=False):
         trace = Trace()
         replace(plain(node), env, trace)
         for reference in trace.found:
-            seen.setdefault(reference.name, _missing(node, reference))
+            if reference.path not in changed:
+                seen.setdefault(reference.name, _missing(node, reference))
     return list(seen.values())
 
 
@@ -196,7 +207,8 @@ def _run_findings(config: Configuration) -> Sequence[Finding]:
     table = record(RUN, extra="allow")
     found = check(config.run, dict(config.run_values), table, "", config.run_unknown).findings
     unknown = [key for key in config.run.value if key not in RUN]
-    return [*found, *(_unknown_run_key(config.run, key) for key in unknown)]
+    read = Run(config.run, config.run_values, config.run_unknown, config.server_version, is_library(config))
+    return [*found, *run_rules.findings(read), *(_unknown_run_key(config.run, key) for key in unknown)]
 
 
 def _unknown_run_key(node: Node, key: str) -> Finding:

@@ -10,20 +10,24 @@ from lcompose.load import Node, Path, dotted, locate, value_at
 from lcompose.schema import check, flag
 
 
-class Documents(Protocol):
-    """The part of a configuration that rules look at."""
-
-    @property
-    def lightspeed(self) -> Node:
-        """lightspeed-stack.yaml as it stands."""
+class Filled(Protocol):
+    """A document with variables filled in."""
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The same with variables filled in."""
+        """What stands in it then."""
 
     @property
     def unknown(self) -> frozenset[Path]:
         """Paths of it whose value is not known."""
+
+
+class Documents(Filled, Protocol):
+    """The part of a configuration that rules look at; what is filled in is lightspeed-stack.yaml."""
+
+    @property
+    def lightspeed(self) -> Node:
+        """lightspeed-stack.yaml as it stands."""
 
     @property
     def generation(self) -> str:
@@ -43,17 +47,17 @@ def synthesis_inputs(config: Documents) -> list[Path]:
     return found if value(config, *block) is None else [block, *found]
 
 
-def value(config: Documents, *path: str | int) -> Any:
+def value(config: Filled, *path: str | int) -> Any:
     """What stands there, or None."""
     return value_at(config.values, path)
 
 
-def is_open(config: Documents, *path: str | int) -> bool:
+def is_open(config: Filled, *path: str | int) -> bool:
     """Whether the value hangs on a variable that is not set."""
     return any(path[:depth] in config.unknown for depth in range(len(path) + 1))
 
 
-def lacks(config: Documents, *path: str | int) -> bool:
+def lacks(config: Filled, *path: str | int) -> bool:
     """Whether nothing stands there, for sure."""
     return not value(config, *path) and not is_open(config, *path)
 
@@ -63,7 +67,7 @@ def is_true(held: Any) -> bool:
     return check(Node(None, Position("")), held, flag()).value is True
 
 
-def items(config: Documents, *path: str | int) -> Iterator[tuple[Path, dict[str, Any]]]:
+def items(config: Filled, *path: str | int) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The mappings of a list, each with its path."""
     held = value(config, *path)
     for index, item in enumerate(held if isinstance(held, list) else ()):

@@ -88,6 +88,8 @@ TYPES: Mapping[Generation, Mapping[tuple[str, str], str]] = {
     "0.7": {
         ("responses", "inline::meta-reference"): "inline::builtin",
         ("tool_runtime", "inline::rag-runtime"): "inline::file-search",
+        ("vector_io", "inline::meta-reference"): "inline::faiss",
+        ("vector_io", "inline::sqlite_vec"): "inline::sqlite-vec",
     },
 }
 _BASE_URL = {"url": "base_url"}

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import QUICKSTART, Lcompose, image_options
 
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
-UNKNOWN_BACKEND = "storage: {backends: {}, stores: {metadata: {backend: kv_nope, namespace: registry}}}\n"
+UNKNOWN_TYPE = "{inference: [{provider_id: x, provider_type: 'remote::nobody'}]}"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -28,8 +28,8 @@ def test_images_are_asked_and_what_they_refuse_is_told(
     assert right.code == 0, right.err
     assert "was not asked" not in right.err
     wrong = tmp_path / "run.yaml"
-    wrong.write_text(f"version: 2\ndistro_name: x\nproviders: {{}}\n{UNKNOWN_BACKEND}")
+    wrong.write_text(f"version: 2\ndistro_name: x\nproviders: {UNKNOWN_TYPE}\n")
     refused = lcompose(*arguments, "--run-config", str(wrong), cwd=tmp_path, env=env)
     assert refused.code == 2, refused.err
     assert "the image itself refuses its document" in refused.err
-    assert "unknown backend 'kv_nope'" in refused.err
+    assert "`remote::nobody` is not available" in refused.err

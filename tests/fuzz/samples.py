@@ -60,7 +60,7 @@ _RUN = [
     """\
 version: 2
 distro_name: demo
-apis: [inference, responses]
+apis: [inference, tool_runtime]
 providers:
   inference:
   - provider_id: ${env.OPENAI_API_KEY:+openai}
@@ -91,7 +91,7 @@ storage:
     metadata: {backend: kv_default, namespace: registry}
     prompts: {backend: sql_default, table_name: prompts}
 registered_resources:
-  models: [{model_id: "${env.MODEL:=m}", provider_id: st, model_type: embedding}]
+  models: [{model_id: "${env.MODEL:=m}", provider_id: st, model_type: embedding, metadata: {embedding_dimension: 1}}]
   vector_stores: [{vector_store_id: "${env.VS:+v}", embedding_model: m, embedding_dimension: 1}]
 vector_stores: {default_provider_id: faiss}
 """,

@@ -39,7 +39,14 @@ user_data_collection: {}
 """
 RUN = """
 version: 2
+distro_name: test
 providers: {}
+"""
+# With a knowledge store somebody must embed, and databases are added to what is named.
+KNOWING = """
+distro_name: test
+providers: {inference: [{provider_id: sentence-transformers, provider_type: "inline::sentence-transformers"}]}
+storage: {backends: {kv_default: {type: kv_redis}, sql_default: {type: sql_sqlite, db_path: /opt/sql.db}}}
 """
 LCORE_IMAGE = image_facts("any", LCORE_TABLE)
 SERVER_IMAGE = image_facts("any", SERVER_TABLE)
