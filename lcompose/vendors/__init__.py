@@ -1,35 +1,66 @@
-"""GPU vendors as data: one module each, found by listing this folder."""
+"""GPU vendors: one module each, found by listing this folder, with data and how its GPUs are found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import Literal
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Protocol, cast
 
-# ``reservation`` asks the engine for GPUs by driver; ``devices`` maps device nodes.
-FormKind = Literal["reservation", "devices"]
+if TYPE_CHECKING:
+    from lcompose.machine import Host
+    from lcompose.spec.machine import Gpu
+
+# What ``--gpu`` says where the processor is to do it.
+CPU = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """What a vendor's GPUs need: the inference image, and how the devices are asked for."""
+    """What a vendor's GPUs need to be given to a container.
+
+    ``driver`` is the name that an engine knows them by in a reservation, if it knows one; ``cdi_kind``
+    the kind of their CDI specifications. ``nodes`` are the device nodes where they are given one by one,
+    and ``groups_of`` those whose groups a process must be in. ``pci`` is the vendor's number on the bus.
+    ``inside`` is what a container that has a GPU has: all patterns of one of the rows. ``said`` are names
+    for it in the logs of servers.
+    ``control`` are further device nodes that a probe looks at, and ``toolkit`` the programs that give
+    engines its devices.
+    """
 
     gpu: str
     title: str
-    inference_image: str
-    form: FormKind
+    pci: int = 0
     driver: str = ""
-    devices: tuple[str, ...] = ()
+    cdi_kind: str = ""
+    nodes: tuple[str, ...] = ()
+    groups_of: tuple[str, ...] = ()
+    binds: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     shm_size: str = "8gb"
-    environment: tuple[tuple[str, str], ...] = field(default=())
+    inside: tuple[tuple[str, ...], ...] = ()
+    said: tuple[str, ...] = ()
+    control: tuple[str, ...] = ()
+    toolkit: tuple[str, ...] = ()
+
+
+class Module(Protocol):
+    """What a vendor's module has."""
+
+    VENDOR: Vendor
+
+    def detect(self, host: Host) -> tuple[Gpu, ...]:
+        """Its GPUs in that machine, with what stands in the way of using them; never raises."""
+
+    def driver_version(self, host: Host) -> str:
+        """The version of its driver in that machine's kernel; empty where none is loaded."""
 
 
 def choices() -> tuple[str, ...]:
-    """What ``--gpu`` may say, ``none`` included."""
-    return ("none", *sorted(vendor.gpu for vendor in _all().values()))
+    """What ``--gpu`` may name, ``none`` first."""
+    return (CPU, *sorted(name for name in modules() if name != CPU))
 
 
 def vendor(gpu: str) -> Vendor:
@@ -37,10 +68,11 @@ def vendor(gpu: str) -> Vendor:
 
     Raises: KeyError.
     """
-    return _all()[gpu]
+    return modules()[gpu].VENDOR
 
 
-def _all() -> dict[str, Vendor]:
-    names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
-    found = [import_module(f"{__name__}.{name}").VENDOR for name in names]
-    return {one.gpu: one for one in found}
+def modules() -> dict[str, Module]:
+    """Every vendor's module, by what ``--gpu`` says."""
+    names = [found.name for found in iter_modules(__path__) if not found.name.startswith("_")]
+    found = [cast(Module, import_module(f"{__name__}.{name}")) for name in names]
+    return {one.VENDOR.gpu: one for one in sorted(found, key=lambda one: one.VENDOR.gpu)}

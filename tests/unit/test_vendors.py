@@ -4,43 +4,53 @@ from __future__ import annotations
 
 import pytest
 
-from lcompose.vendors import Vendor, choices, vendor
+from lcompose.machine import Recorded
+from lcompose.vendors import choices, modules, vendor
 
 GPUS = [gpu for gpu in choices() if gpu != "none"]
 
 
 def test_none_comes_first_and_every_vendor_has_a_word() -> None:
-    assert choices() == ("none", "cuda", "rocm")
+    assert choices() == ("none", "cuda", "rocm", "xpu")
 
 
-def test_nvidia_is_asked_for_by_its_driver() -> None:
-    assert vendor("cuda") == Vendor(
-        gpu="cuda",
-        title="NVIDIA (CUDA)",
-        inference_image="docker.io/vllm/vllm-openai:latest",
-        form="reservation",
-        driver="nvidia",
-    )
-
-
-def test_amd_is_asked_for_by_its_device_nodes_and_never_by_a_driver() -> None:
-    amd = vendor("rocm")
-    assert (amd.form, amd.devices, amd.driver) == ("devices", ("/dev/kfd", "/dev/dri"), "")
-
-
-@pytest.mark.parametrize("gpu", GPUS)
-def test_a_vendor_says_what_its_form_needs(gpu: str) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "driver", "kind", "nodes"),
+    [
+        ("none", "", "", ()),
+        ("cuda", "nvidia", "nvidia.com/gpu", ()),
+        ("rocm", "", "amd.com/gpu", ("/dev/kfd", "/dev/dri")),
+        ("xpu", "", "", ("/dev/dri",)),
+    ],
+)
+def test_how_a_vendor_is_asked_for(gpu: str, driver: str, kind: str, nodes: tuple[str, ...]) -> None:
     one = vendor(gpu)
-    assert (bool(one.driver), bool(one.devices)) == (one.form == "reservation", one.form == "devices")
+    assert (one.gpu, one.driver, one.cdi_kind, one.nodes) == (gpu, driver, kind, nodes)
+
+
+def test_only_nvidia_is_ever_asked_for_by_a_driver() -> None:
+    assert [gpu for gpu in choices() if vendor(gpu).driver] == ["cuda"]
 
 
 @pytest.mark.parametrize("gpu", GPUS)
-def test_a_vendor_has_an_image_of_its_own(gpu: str) -> None:
-    others = {vendor(other).inference_image for other in GPUS if other != gpu}
-    assert vendor(gpu).inference_image not in others
+def test_a_vendor_can_be_asked_for_in_some_way_and_is_known_on_the_bus(gpu: str) -> None:
+    one = vendor(gpu)
+    assert one.driver or one.nodes
+    assert one.pci
 
 
-@pytest.mark.parametrize("gpu", ["none", "", "nvidia", "CUDA"])
+@pytest.mark.parametrize("words", ["pci", "title", "gpu"])
+def test_no_two_vendors_share_a_number_or_a_name(words: str) -> None:
+    assert len({getattr(vendor(gpu), words) for gpu in choices()}) == len(choices())
+
+
+@pytest.mark.parametrize("gpu", choices())
+def test_in_an_empty_machine_no_vendor_finds_anything(gpu: str) -> None:
+    one = modules()[gpu]
+    assert (one.detect(Recorded()), one.driver_version(Recorded())) == ((), "")
+
+
+@pytest.mark.parametrize("gpu", ["", "nvidia", "CUDA", "gpu"])
 def test_what_is_no_vendor_is_not_found(gpu: str) -> None:
     with pytest.raises(KeyError):
         vendor(gpu)
