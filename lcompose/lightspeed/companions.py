@@ -14,17 +14,19 @@ from urllib.parse import SplitResult, urlsplit
 
 from lcompose.errors import Finding, Severity
 from lcompose.lightspeed import databases
-from lcompose.lightspeed.companion_files import companion, named
+from lcompose.lightspeed.companion_files import Serving, companion, named
 from lcompose.lightspeed.config import Configuration
 from lcompose.lightspeed.databases import POSTGRES, Block, Document, Login
-from lcompose.lightspeed.derive import Edit
+from lcompose.lightspeed.derive import LIGHTSPEED_FILE, RUN_FILE, Edit
 from lcompose.lightspeed.enrichment import OKP_URL, okp_section, okp_sources
 from lcompose.lightspeed.images import LCORE, LLAMA_STACK
 from lcompose.load import Path, value_at
 from lcompose.spec.project import Dependency, Derived, Service
 from lcompose.spec.text import Address, ComposeText, EnvRef, Text
 
-PGVECTOR, OLLAMA, VLLM, OKP = "pgvector", "ollama", "vllm", "okp"
+PGVECTOR, OLLAMA, VLLM, LLAMACPP, OKP = "pgvector", "ollama", "vllm", "llamacpp", "okp"
+# Inference servers that a provider may ask on this machine.
+LOCAL_SERVERS = (VLLM, OLLAMA, LLAMACPP)
 # What may be said to be external.
 KINDS = (POSTGRES, OLLAMA, VLLM, OKP)
 
@@ -34,11 +36,32 @@ NAME_OF_MODEL = re.compile(r"[A-Za-z0-9][\w./:-]*")
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A key of one of the two documents, by the document's name."""
+
+    document: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Why a companion is there: the data file that it is made of, and the keys that ask for it.
+
+    ``parts`` are keys that one of its variables, or its command, is taken from.
+    """
+
+    file: str
+    keys: tuple[Named, ...]
+    parts: Mapping[str, Named] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Companions:
     """Services beside ours, complete; what waits for them, and the edits that make it find them.
 
     ``needs`` is by the service that waits; ``kinds`` says of each companion under which name people
-    speak of its kind. An error among the findings means that the rest cannot be used.
+    speak of its kind, ``origins`` why it is there. An error among the findings means that the rest
+    cannot be used.
     """
 
     services: tuple[Service, ...] = ()
@@ -48,17 +71,25 @@ class Companions:
     documents: tuple[Derived, ...] = ()
     findings: tuple[Finding, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of all kinds: the documents, where there is one, and names that are taken."""
+    """What is asked of all kinds: the documents, where there is one, and names that are taken.
+
+    ``served`` are the paths of providers that the inference service has, and nobody else.
+    """
 
     config: Configuration
     lightspeed: Document
     run: Document | None
     theirs: frozenset[str]
-    gpu: bool
+    served: frozenset[Path] = frozenset()
+
+    def named(self, document: Document | None, path: Path) -> Named:
+        """A path of one of the documents."""
+        return Named(LIGHTSPEED_FILE if document is self.lightspeed else RUN_FILE, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +103,38 @@ class Provider:
     url: SplitResult
 
 
-def needed(
+def asking(
     config: Configuration,
-    wishes: Mapping[str, str],
     theirs: frozenset[str],
     *,
     server: bool,
-    gpu: bool = False,
     lifted: Mapping[Path, str] | None = None,
     run_lifted: Mapping[Path, str] | None = None,
-) -> Companions:
-    """The companions that the configuration asks for, except what ``wishes`` call external.
+) -> Asked:
+    """What there is to ask of a configuration.
 
-    ``theirs`` are services that the person defines; ``server`` says whether Llama Stack is one of ours,
-    ``gpu`` whether an inference service is. ``lifted`` names the variables of passwords that stand in a
-    document in clear, by path.
-
-    Raises: ConfigError when a companion's own file is wrong.
+    ``theirs`` are services that the person defines; ``server`` says whether Llama Stack is one of ours.
+    ``lifted`` names the variables of passwords that stand in a document in clear, by path.
     """
     lightspeed = Document(config.lightspeed, config.values, config.unknown, lifted or {}, LCORE)
     run = None
     if server or config.says(config.section, "use_as_library_client"):
         reader = LLAMA_STACK if server else LCORE
         run = Document(config.run, config.run_values, config.run_unknown, run_lifted or {}, reader)
-    asked = Asked(config, lightspeed, run, theirs, gpu)
+    return Asked(config, lightspeed, run, theirs)
+
+
+def needed(asked: Asked, wishes: Mapping[str, str]) -> Companions:
+    """The companions that the configuration asks for, except what ``wishes`` call external.
+
+    Raises: ConfigError when a companion's own file is wrong.
+    """
     found = [ask(asked) for kind, ask in _ASK.items() if wishes.get(kind) != "external"]
-    return reduce(_together, found, Companions())
+    return reduce(side_by_side, found, Companions())
 
 
-def _together(one: Companions, other: Companions) -> Companions:
+def side_by_side(one: Companions, other: Companions) -> Companions:
+    """Both of them."""
     return Companions(
         (*one.services, *other.services),
         {name: _once((*one.needs.get(name, ()), *other.needs.get(name, ()))) for name in {**one.needs, **other.needs}},
@@ -109,6 +143,7 @@ def _together(one: Companions, other: Companions) -> Companions:
         _once((*one.documents, *other.documents)),
         (*one.findings, *other.findings),
         {**one.kinds, **other.kinds},
+        {**one.origins, **other.origins},
     )
 
 
@@ -116,8 +151,11 @@ def _once(items: Iterable[Any]) -> tuple[Any, ...]:
     return tuple({repr(item): item for item in items}.values())
 
 
-def _started(kind: str, services: Sequence[Service], waiting: Mapping[str, Iterable[str]], **more: Any) -> Companions:
-    """Companions of one kind; ``waiting`` is who waits for which of them."""
+def _started(
+    kind: str, started: Mapping[Service, Origin], waiting: Mapping[str, Iterable[str]], **more: Any
+) -> Companions:
+    """Companions of one kind, each with its origin; ``waiting`` is who waits for which of them."""
+    services = list(started)
     names = [service.name for service in services]
     needs = {
         reader: tuple(Dependency(name, "healthy") for name in names if name in wanted)
@@ -127,6 +165,7 @@ def _started(kind: str, services: Sequence[Service], waiting: Mapping[str, Itera
         services=tuple(services),
         needs={reader: found for reader, found in needs.items() if found},
         kinds=dict.fromkeys(names, kind),
+        origins={service.name: origin for service, origin in started.items()},
         **more,
     )
 
@@ -143,7 +182,7 @@ def _postgres(asked: Asked) -> Companions:
     findings = tuple(one for group in groups.values() for one in databases.findings(group))
     if findings:
         return Companions(findings=findings)
-    services = [_database_service(name, group) for name, group in groups.items()]
+    services = dict(_database_service(asked, name, group) for name, group in groups.items())
     script = companion(POSTGRES).script
     waiting: dict[str, list[str]] = {}
     for block in found:
@@ -163,23 +202,32 @@ def _edits_of(edits: Mapping[Block, tuple[Edit, ...]], document: Document | None
     return tuple(edit for block, some in edits.items() if block.document is document for edit in some)
 
 
-def _database_service(name: str, group: Sequence[Block]) -> Service:
+def _database_service(asked: Asked, name: str, group: Sequence[Block]) -> tuple[Service, Origin]:
     """PostgreSQL with the databases of some blocks, each with its user made by the companion's script."""
-    kind = companion(PGVECTOR if any(block.extension for block in group) else POSTGRES)
-    logins: dict[tuple[Text, Text, Text], str] = {}
-    for login in map(databases.login, group):
+    file = PGVECTOR if any(block.extension for block in group) else POSTGRES
+    logins: dict[tuple[Text, Text, Text], tuple[Block, str]] = {}
+    for block, login in zip(group, map(databases.login, group), strict=True):
         key = login.database, login.user, login.password
-        logins[key] = login.extension or logins.get(key, "")
+        first, extension = logins.get(key, (block, ""))
+        logins[key] = first, login.extension or extension
     environment: dict[str, Text] = {}
+    parts: dict[str, Named] = {}
     entries = []
-    for number, (key, extension) in enumerate(logins.items(), 1):
+    for number, (key, (block, extension)) in enumerate(logins.items(), 1):
         login = Login(*key, extension)
-        variables = [
-            _variable(environment, text, f"LCOMPOSE_{what}_{number}")
-            for what, text in (("DATABASE", login.database), ("USER", login.user), ("PASSWORD", login.password))
-        ]
+        texts = (
+            ("db", "DATABASE", login.database),
+            ("user", "USER", login.user),
+            ("password", "PASSWORD", login.password),
+        )
+        variables = []
+        for word, what, text in texts:
+            variables.append(_variable(environment, text, f"LCOMPOSE_{what}_{number}"))
+            parts.setdefault(variables[-1], asked.named(block.document, (*block.path, word)))
         entries.append(":".join([*variables, extension]))
-    return named(kind, name, {"LCOMPOSE_DATABASES": " ".join(entries), **environment})
+    service = named(companion(file), name, {"LCOMPOSE_DATABASES": " ".join(entries), **environment})
+    keys = tuple(asked.named(block.document, block.path) for block in group)
+    return service, Origin(file, keys, parts)
 
 
 def _variable(environment: dict[str, Text], text: Text, own: str) -> str:
@@ -201,16 +249,23 @@ def _variable(environment: dict[str, Text], text: Text, own: str) -> str:
 _PROVIDERS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "remote::ollama": (OLLAMA, ("base_url", "url"), "http://localhost:11434/v1"),
     "remote::vllm": (VLLM, ("base_url", "url"), ""),
+    "remote::llama-cpp-server": (LLAMACPP, ("base_url",), "http://localhost:8080/v1"),
     "remote::solr_vector_io": (OKP, ("solr_url",), ""),
 }
 
 
-def _providers(asked: Asked, kind: str) -> list[Provider]:
+def kind_of(provider_type: str) -> str:
+    """The kind of server that a type of provider asks."""
+    return _PROVIDERS[provider_type][0]
+
+
+def providers(asked: Asked, kind: str) -> list[Provider]:
     """Providers of a kind that ask this machine, or a host of the kind's name that nobody defines."""
     if asked.run is None:
         return []
     found = (_provider(asked.run, path, tree) for path, tree in databases.mappings(asked.run.values))
-    return [one for one in found if one and one.kind == kind and one.url.hostname not in asked.theirs]
+    ours = (one for one in found if one and one.path not in asked.served)
+    return [one for one in ours if one.kind == kind and one.url.hostname not in asked.theirs]
 
 
 def _provider(run: Document, path: Path, tree: Mapping[str, Any]) -> Provider | None:
@@ -239,20 +294,21 @@ def _reach(provider: Provider, name: str, port: int) -> Edit:
 
 
 def _ollama(asked: Asked) -> Companions:
-    found = _providers(asked, OLLAMA)
+    found = providers(asked, OLLAMA)
     if asked.run is None or not found:
         return Companions()
     kind = companion(OLLAMA)
     edits = tuple(_reach(provider, OLLAMA, kind.port) for provider in found)
     if OLLAMA in asked.theirs:
         return Companions(run_edits=edits)
-    models = _once(model for provider in found for model in _models(asked, provider))
+    models = _once(model for provider in found for model in models_of(asked, provider))
     strange = [model for model in models if not NAME_OF_MODEL.fullmatch(model)]
     findings = [_of_models(asked, found[0], "no model is named for this, so Ollama fetches none")] if not models else []
     findings += [_of_models(asked, found[0], f"{model!r} is no model's name", "error") for model in strange]
+    keys = tuple(asked.named(asked.run, provider.path) for provider in found)
     return _started(
         OLLAMA,
-        [named(kind, OLLAMA, {"LCOMPOSE_MODELS": " ".join(models)})],
+        {named(kind, OLLAMA, serving=Serving(models)): Origin(OLLAMA, keys)},
         {asked.run.reader: [OLLAMA]},
         run_edits=edits,
         documents=(kind.script,) if kind.script else (),
@@ -261,7 +317,7 @@ def _ollama(asked: Asked) -> Companions:
 
 
 def _vllm(asked: Asked) -> Companions:
-    found = [] if asked.gpu else _providers(asked, VLLM)
+    found = providers(asked, VLLM)
     if asked.run is None or not found:
         return Companions()
     kind = companion(VLLM)
@@ -270,18 +326,21 @@ def _vllm(asked: Asked) -> Companions:
     names = {port: f"{VLLM}-{n}" if n > 1 else VLLM for n, port in enumerate(ports, 1)}
     edits = tuple(_reach(provider, names[provider.url.port or kind.port], kind.port) for provider in found)
     ours = {name: port for port, name in names.items() if name not in asked.theirs}
-    services, findings = [], []
+    services: dict[Service, Origin] = {}
+    findings = []
     for name, port in ours.items():
-        first = next(provider for provider in found if (provider.url.port or kind.port) == port)
-        models = _models(asked, first)
+        group = [provider for provider in found if (provider.url.port or kind.port) == port]
+        first = group[0]
+        models = models_of(asked, first)
         served = next(iter(models), kind.model)
-        services.append(named(kind, name, model=served))
+        keys = tuple(asked.named(asked.run, provider.path) for provider in group)
+        services[named(kind, name, serving=Serving((served,)))] = Origin(VLLM, keys)
         if len(models) != 1:
             findings.append(_of_models(asked, first, f"vLLM serves one model, and that is {served} here"))
     return _started(VLLM, services, {asked.run.reader: ours}, run_edits=edits, findings=tuple(findings))
 
 
-def _models(asked: Asked, provider: Provider) -> tuple[str, ...]:
+def models_of(asked: Asked, provider: Provider) -> tuple[str, ...]:
     """The models that the configuration names for a provider, LCORE's own first."""
     assert asked.run is not None
     inference = asked.config.value("inference")
@@ -299,7 +358,7 @@ def _models(asked: Asked, provider: Provider) -> tuple[str, ...]:
 
 def _is_served(provider: Provider, model: Mapping[str, Any]) -> bool:
     """Whether its server has the model beside others: Ollama has as many as one likes, of every kind."""
-    return provider.kind != VLLM or model.get("model_type") in (None, "llm")
+    return provider.kind == OLLAMA or model.get("model_type") in (None, "llm")
 
 
 def _of_models(asked: Asked, provider: Provider, what: str, severity: Severity = "warning") -> Finding:
@@ -316,8 +375,10 @@ def _okp(asked: Asked) -> Companions:
     url = _local_url(asked.config.value(*map(str, path)) or OKP_URL, OKP)
     ask = bool(okp_sources(asked.lightspeed.values)) and path not in asked.lightspeed.unknown and url is not None
     edits = (Edit(path, Address(OKP, kind.port), REASON),) if ask else ()
-    run_edits = tuple(_reach(provider, OKP, kind.port) for provider in _providers(asked, OKP))
-    services = [named(kind, OKP)] if (edits or run_edits) and OKP not in asked.theirs else []
+    run_edits = tuple(_reach(provider, OKP, kind.port) for provider in providers(asked, OKP))
+    keys = [asked.named(asked.lightspeed, source) for source in (okp_sources(asked.lightspeed.values) if edits else ())]
+    keys += [asked.named(asked.run, edit.path[:-2]) for edit in run_edits]
+    services = {named(kind, OKP): Origin(OKP, tuple(keys))} if keys and OKP not in asked.theirs else {}
     waiting = {asked.run.reader: [service.name for service in services]}
     return _started(OKP, services, waiting, lightspeed_edits=edits, run_edits=run_edits)
 

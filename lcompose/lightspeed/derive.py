@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from lcompose.lightspeed.config import DEFAULT_SERVER_PORT, Configuration, is_library, server_is_ours
-from lcompose.lightspeed.images import INFERENCE, LLAMA_STACK, ImageFacts, server_facts
+from lcompose.lightspeed.config import (
+    DEFAULT_SERVER_PORT,
+    Configuration,
+    embedded_settings,
+    is_library,
+    server_is_ours,
+)
+from lcompose.lightspeed.images import LLAMA_STACK, ImageFacts, server_facts
 from lcompose.lightspeed.synthesis import is_unified
-from lcompose.load import Path, dotted, plain, value_at
+from lcompose.load import Node, Path, dotted, plain, value_at
 from lcompose.spec.project import Change
 from lcompose.spec.text import Address
 
 LIGHTSPEED_FILE = "lightspeed-stack.yaml"
 RUN_FILE = "run.yaml"
 PATIENCE = 60  # seconds that LCORE keeps asking for Llama Stack: both are started side by side
-INFERENCE_PORT = 8000
 # These answer an unauthenticated probe with 401, unless they are told to let probes through.
 GUARDED_MODULES = ("k8s", "jwk-token", "api-key-token", "rh-identity", "trusted-proxy")
 
@@ -72,12 +77,17 @@ def lightspeed_edits(config: Configuration, image: ImageFacts) -> list[Edit]:
     ]
 
 
-def run_edits(config: Configuration, *, gpu: bool) -> list[Edit]:
+def settings_removed(lightspeed: Node) -> tuple[Change, ...]:
+    """Changes for the sections of a whole lightspeed-stack.yaml that are lcompose's, and that LCORE never sees."""
+    found = plain(embedded_settings(lightspeed)) or {}
+    reason = "a setting of lcompose: Lightspeed Core refuses keys that it does not know"
+    return tuple(Change(LIGHTSPEED_FILE, key, _shown(value), "", reason) for key, value in found.items())
+
+
+def run_edits(config: Configuration) -> list[Edit]:
     """Everything that Llama Stack's document must say differently."""
-    return [*(() if is_library(config) else _serve_everywhere(config)), *(_use_inference(config) if gpu else ())]
-
-
-def _serve_everywhere(config: Configuration) -> list[Edit]:
+    if is_library(config):
+        return []
     return [
         Edit(("server", "host"), "0.0.0.0", "reached from other containers"),  # noqa: S104
         Edit(("server", "port"), server_port(config), "the one port that health checks and addresses use"),
@@ -175,26 +185,6 @@ def _keep_the_database(config: Configuration, image: ImageFacts) -> list[Edit]:
     return [Edit(("database", "sqlite"), {"db_path": path}, reason)]
 
 
-def _use_inference(config: Configuration) -> list[Edit]:
-    address = Address(INFERENCE, INFERENCE_PORT, "/v1")
-    reason = "the inference service of this project"
-    for index, provider in enumerate(config.run_value("providers", "inference") or []):
-        # One that Llama Stack drops is None here.
-        if isinstance(provider, dict) and provider.get("provider_type") == "remote::vllm":
-            path: Path = ("providers", "inference", index)
-            edits = [Edit((*path, "config", "base_url"), address, reason)]
-            if "provider_id" in provider and not provider["provider_id"]:
-                edits.append(Edit((*path, "provider_id"), "vllm", "without a name it would be left out"))
-            return edits
-    added = {
-        "provider_id": "vllm",
-        "provider_type": "remote::vllm",
-        "config": {"base_url": address, "api_token": "not-needed"},
-    }
-    original = plain(config.run)["providers"].get("inference") or []
-    return [Edit(("providers", "inference"), [*original, added], reason)]
-
-
 def insecure_option(config: Configuration) -> tuple[str, ...]:
     """What makes a server without certificates start."""
     facts = server_facts(config.server_version)
@@ -214,7 +204,9 @@ def _write(tree: Any, path: Path, value: Any) -> None:
         if isinstance(tree, dict) and not isinstance(tree.get(step), (dict, list)):
             tree[step] = {}
         tree = tree[step]
-    if value is None and isinstance(tree, dict):
+    if isinstance(tree, list) and path[-1] == len(tree):
+        tree.append(value)
+    elif value is None and isinstance(tree, dict):
         tree.pop(path[-1], None)
     else:
         tree[path[-1]] = value

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from lcompose.lightspeed import bytecode, derive, wiring
 from lcompose.lightspeed.config import DEFAULT_LCORE_PORT, Configuration, is_library, server_is_ours
-from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, ImageFacts, Images, server_facts
-from lcompose.settings import Settings
-from lcompose.spec.project import AcceleratorRequest, Healthcheck, Mount, Port, Probe, Service, VolumeMount
+from lcompose.lightspeed.images import LCORE, LLAMA_STACK, ImageFacts, Images, server_facts
+from lcompose.spec.project import Healthcheck, Mount, Port, Probe, Service
 from lcompose.spec.text import EnvRef, Text
-from lcompose.vendors import Vendor
 
 ANY_TOKEN = "lcompose"  # noqa: S105  # a module that takes any token gets this one
 # Plain lines for log collection. And without one of OTEL_SDK_DISABLED and OTEL_ANONYMIZATION_SECRET
@@ -39,7 +36,6 @@ def lcore_service(
     mounts: tuple[Mount, ...],
     *,
     run: Any = None,
-    gpu: bool = False,
     cached: bool = False,
     ordered: bool = False,
 ) -> Service:
@@ -56,6 +52,8 @@ def lcore_service(
     return Service(
         name=LCORE,
         image=images.lcore,
+        # Only where it is known what the image starts: another one may have more to do first.
+        entrypoint=(*bytecode.STARTER, *facts.entrypoint) if cached and facts.published else (),
         own_entrypoint=facts.entrypoint,
         command=("-c", f"{facts.workdir}/{derive.LIGHTSPEED_FILE}"),
         environment=(
@@ -75,7 +73,7 @@ def lcore_service(
             expected="healthy",
             bearer=bearer,
         ),
-        after=(INFERENCE,) if gpu and library else waits_for,
+        after=waits_for,
         ordered=ordered and bool(waits_for),
         afterwards=bytecode.precompiling(facts.workdir) if cached else (),
     )
@@ -87,7 +85,6 @@ def server_service(
     document: Any,
     mounts: tuple[Mount, ...],
     *,
-    gpu: bool,
     cached: bool = False,
 ) -> Service:
     """Our own Llama Stack, reading ``document``; ``cached`` keeps its bytecode."""
@@ -98,7 +95,7 @@ def server_service(
     return Service(
         name=LLAMA_STACK,
         image=images.server,
-        entrypoint=facts.program[:1],
+        entrypoint=(*(bytecode.STARTER if cached else ()), *facts.program[:1]),
         command=(
             *facts.program[1:],
             *derive.insecure_option(config),
@@ -114,31 +111,7 @@ def server_service(
         ports=(Port("127.0.0.1", port, port),),
         healthcheck=_healthcheck(probe),
         probe=probe,
-        after=(INFERENCE,) if gpu else (),
         afterwards=bytecode.precompiling(facts.package) if cached else (),
-    )
-
-
-def inference_service(settings: Settings, gpu: Vendor) -> Service:
-    """vLLM on a vendor's GPUs, serving the model of the settings."""
-    port = derive.INFERENCE_PORT
-    return Service(
-        name=INFERENCE,
-        image=gpu.inference_image,
-        entrypoint=("vllm", "serve"),
-        command=(settings.model, "--port", str(port), "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-        environment=(("HF_TOKEN", EnvRef("HF_TOKEN")), *gpu.environment),
-        mounts=(
-            VolumeMount("inference-models", "/root/.cache/huggingface"),
-            VolumeMount("inference-compiled", "/root/.cache/vllm"),
-        ),
-        ports=(Port("127.0.0.1", port, port),),
-        # A model is downloaded and loaded before the port opens.
-        healthcheck=replace(_healthcheck(Probe(port, "/health")), start_period=1800, start_interval=5),
-        probe=Probe(port, "/health"),
-        gauge="vllm:num_requests_running",
-        accelerator=AcceleratorRequest(gpu.gpu),
-        shm_size=gpu.shm_size,
     )
 
 

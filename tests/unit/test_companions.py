@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lcompose.errors import UsageError
-from lcompose.lightspeed.companion_files import choices, companion, named
-from lcompose.lightspeed.companions import KINDS, Companions, needed
+from lcompose.lightspeed.companion_files import Serving, choices, companion, named, vendors_of
+from lcompose.lightspeed.companions import KINDS, Companions, asking, needed
 from lcompose.lightspeed.databases import bare
 from lcompose.load import Path
 from lcompose.names import NAME
@@ -41,8 +42,10 @@ def provider(kind: str, settings: str, name: str = "mine", api: str = "inference
 
 def found(lightspeed: str = "", run: str = RUN, env: dict[str, str] | None = None, **more: Any) -> Companions:
     """The companions of a configuration, with nothing external and no service of the person's."""
-    arguments: dict[str, Any] = {"wishes": {}, "theirs": frozenset(), "server": True, **more}
-    return needed(config(LIGHTSPEED + lightspeed, run, env=env or {"P": "pass"}), **arguments)
+    wishes, served = more.pop("wishes", {}), more.pop("served", frozenset())
+    arguments: dict[str, Any] = {"theirs": frozenset(), "server": True, **more}
+    asked = asking(config(LIGHTSPEED + lightspeed, run, env=env or {"P": "pass"}), **arguments)
+    return needed(replace(asked, served=served), wishes)
 
 
 def names(companions: Companions) -> list[str]:
@@ -57,14 +60,18 @@ def environment(companions: Companions, index: int = 0) -> dict[str, Any]:
     return dict(companions.services[index].environment)
 
 
-@pytest.mark.parametrize("name", choices())
-def test_every_companion_has_what_a_service_needs(name: str) -> None:
-    kind = companion(name)
-    service = named(kind, name, {}, "a-model")
+EVERYWHERE = [(name, vendor) for name in choices() for vendor in vendors_of(name) or ("none",)]
+
+
+@pytest.mark.parametrize(("name", "vendor"), EVERYWHERE)
+def test_every_companion_has_what_a_service_needs(name: str, vendor: str) -> None:
+    kind = companion(name, vendor)
+    service = named(kind, name, {}, Serving(("a-model",), 2))
     assert ":" in service.image and service.healthcheck and service.healthcheck.start_period >= 120
-    assert service.limits.memory and service.limits.pids
+    assert bool(service.limits.memory and service.limits.pids) is (vendor == "none")
     assert not service.ports
-    assert "{" not in "".join((*service.entrypoint, *service.command))
+    values = [value for _, value in service.environment if isinstance(value, str)]
+    assert "{" not in "".join((*service.entrypoint, *service.command, *values))
     mounted = [mount.document for mount in service.mounts if isinstance(mount, DocumentMount)]
     assert mounted == ([kind.script.name] if kind.script else [])
 
@@ -254,7 +261,7 @@ def test_texts_with_variables_in_them_are_said_in_composes_words() -> None:
 @pytest.mark.parametrize(("version", "database"), [((1, 2, 5), "ogx"), ((0, 6, 0), "llamastack")])
 def test_a_backend_of_llama_stack_has_the_database_that_is_its_default(version: tuple[int, ...], database: str) -> None:
     chosen = config(run=backend(host="localhost"), env={"P": "p"}, version=version)
-    result = needed(chosen, {}, frozenset(), server=True)
+    result = needed(asking(chosen, frozenset(), server=True), {})
     assert environment(result)["LCOMPOSE_DATABASE_1"] == database
     assert result.needs == {"llama-stack": (Dependency("postgres", "healthy"),)}
     assert edits(result) == {("storage", "backends", "sql", "host"): "postgres"}
@@ -271,7 +278,7 @@ def test_in_library_mode_lcore_waits_for_what_llama_stack_needs() -> None:
     text = "llama_stack: {use_as_library_client: true}\n".replace("llama_stack", "ogx")
     lightspeed = LIGHTSPEED.replace('ogx: {url: "http://localhost:8321"}\n', text)
     chosen = config(lightspeed, backend(db="d"), env={"P": "p"})
-    assert needed(chosen, {}, frozenset(), server=False).needs == {
+    assert needed(asking(chosen, frozenset(), server=False), {}).needs == {
         "lightspeed-stack": (Dependency("postgres", "healthy"),)
     }
 
@@ -408,8 +415,9 @@ def test_vllm_without_a_gpu_runs_on_the_processor_with_the_model_that_is_named()
     assert not result.findings
 
 
-def test_with_a_gpu_the_inference_service_takes_its_place() -> None:
-    assert found(run=provider("remote::vllm", VLLM_URL), gpu=True) == Companions()
+def test_a_provider_that_the_inference_service_has_gets_no_companion() -> None:
+    run = provider("remote::vllm", VLLM_URL)
+    assert found(run=run, served=frozenset({("providers", "inference", 0)})) == Companions()
 
 
 @pytest.mark.parametrize("settings", ["{}", "{base_url: '${env.VLLM_URL:=}'}", "{base_url: '${env.VLLM_URL}'}"])

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from lcompose import vendors
+from lcompose.lightspeed.bytecode import STARTER
 from lcompose.lightspeed.images import choose_images
-from lcompose.lightspeed.services import inference_service, lcore_service, own_directory, server_service
+from lcompose.lightspeed.services import lcore_service, own_directory, server_service
 from lcompose.merge import Layer
 from lcompose.settings import resolve_settings
-from lcompose.spec.project import AcceleratorRequest, Healthcheck, Port, Probe, Service, VolumeMount
+from lcompose.spec.project import Healthcheck, Port, Probe, Service
 from lcompose.spec.text import EnvRef
 from tests.unit.given import LIGHTSPEED, OLDER, RUN, config
 
@@ -34,11 +34,11 @@ def lcore(source: str = LIGHTSPEED, document: Any = None, run: str = RUN) -> Ser
     return lcore_service(config(source, run), images(), document or {}, ())
 
 
-def server(run: str = RUN, version: str = "1.2.5", document: Any = None, *, gpu: bool = False) -> Service:
+def server(run: str = RUN, version: str = "1.2.5", document: Any = None) -> Service:
     """Llama Stack's service, in an image of the team's."""
     numbers = tuple(map(int, version.split(".")))
     found = images({"services": {"llama-stack": {"image": f"quay.io/team/stack:{version}"}}})
-    return server_service(config(LIGHTSPEED, run, version=numbers), found, document or {}, (), gpu=gpu)
+    return server_service(config(LIGHTSPEED, run, version=numbers), found, document or {}, ())
 
 
 def test_lightspeed_core_reads_its_document_and_is_asked_whether_it_is_healthy() -> None:
@@ -70,8 +70,8 @@ def test_lightspeed_core_is_started_side_by_side_with_llama_stack_unless_an_orde
 
 def test_both_keep_their_bytecode_on_their_volume_and_have_it_made_once_they_are_ready() -> None:
     core = lcore_service(config(), images(), {}, (), cached=True)
-    stack = server_service(config(), images(OWN_IMAGE), {}, (), gpu=False, cached=True)
-    root = server_service(config(), images(), {}, (), gpu=False, cached=True)
+    stack = server_service(config(), images(OWN_IMAGE), {}, (), cached=True)
+    root = server_service(config(), images(), {}, (), cached=True)
     below = [dict(one.environment).get("PYTHONPYCACHEPREFIX", "") for one in (core, stack, root)]
     assert [str(one).rpartition("/")[0] for one in below] == [
         "/opt/app-root/src/.llama/storage/bytecode",
@@ -95,6 +95,15 @@ def test_the_port_of_lightspeed_core_is_the_one_that_it_listens_on(port: str, ex
     service = lcore(LIGHTSPEED.replace("8080", port))
     assert service.ports == (Port("127.0.0.1", expected, expected),)
     assert service.probe and service.probe.port == expected
+
+
+def test_what_they_start_is_told_whether_its_bytecode_is_made_where_it_is_known_what_that_is() -> None:
+    core = lcore_service(config(), images(), {}, (), cached=True)
+    own = images({"services": {"lightspeed-stack": {"image": "quay.io/team/lightspeed-stack:0.7.1"}}})
+    stack = server_service(config(), images(), {}, (), cached=True)
+    assert core.entrypoint == (*STARTER, "/app-root/entrypoint.sh")
+    assert lcore_service(config(), own, {}, (), cached=True).entrypoint == ()
+    assert (*stack.entrypoint, *stack.command[:1]) == (*STARTER, "ogx", "run")
 
 
 def test_without_a_port_lightspeed_core_listens_on_8080() -> None:
@@ -159,45 +168,12 @@ def test_a_server_with_certificates_is_asked_over_https_and_needs_no_leave() -> 
     assert "--insecure" not in service.command
 
 
-def test_on_a_gpu_the_server_comes_after_the_inference_service() -> None:
-    assert server(gpu=True).after == ("inference",)
-
-
 def test_the_distributions_own_image_keeps_its_files_in_roots_home() -> None:
     assert own_directory(images().server_facts) == "/root/.ogx/data"
 
 
 def test_an_image_of_ones_own_keeps_its_files_in_the_owned_directory() -> None:
     assert own_directory(images(OWN_IMAGE).server_facts) == "/opt/app-root/src/.llama/storage/ogx"
-
-
-def test_the_inference_service_serves_the_model_on_the_vendors_gpus() -> None:
-    settings = resolve_settings([Layer("own", {"model": "team/model"})])
-    service = inference_service(settings, vendors.vendor("cuda"))
-    assert service.healthcheck
-    assert service == Service(
-        name="inference",
-        image="docker.io/vllm/vllm-openai:latest",
-        entrypoint=("vllm", "serve"),
-        command=("team/model", "--port", "8000", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-        environment=(("HF_TOKEN", EnvRef("HF_TOKEN")),),
-        mounts=(
-            VolumeMount("inference-models", "/root/.cache/huggingface"),
-            VolumeMount("inference-compiled", "/root/.cache/vllm"),
-        ),
-        ports=(Port("127.0.0.1", 8000, 8000),),
-        healthcheck=service.healthcheck,
-        probe=Probe(8000, "/health"),
-        gauge="vllm:num_requests_running",
-        accelerator=AcceleratorRequest("cuda"),
-        shm_size="8gb",
-    )
-
-
-def test_a_model_has_half_an_hour_to_load() -> None:
-    service = inference_service(resolve_settings([]), vendors.vendor("rocm"))
-    assert service.healthcheck
-    assert (service.healthcheck.start_period, service.healthcheck.start_interval) == (1800, 5)
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
