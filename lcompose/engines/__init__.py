@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lcompose.host import Finished
-from lcompose.spec.run import Container, ImageInfo
+from lcompose.spec.run import Container, Given, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 from lcompose.spec.text import EnvRef
 
@@ -93,6 +93,9 @@ class Engine(Protocol):
 
     def projects(self) -> list[str]:
         """The names of the projects that lcompose has containers of."""
+
+    def accelerators(self, project: str) -> tuple[Given, ...]:
+        """The project's running containers that were promised GPUs, or given devices, and which."""
 
     def environment(self, container: str) -> dict[str, str]:
         """The variables of a container: what is secret in its log is known from them."""

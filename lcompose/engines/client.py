@@ -11,11 +11,12 @@ from typing import Any
 
 from lcompose import host
 from lcompose.engines import ComposeFile, Creation, EngineEvent, streaming
+from lcompose.engines.given import given
 from lcompose.errors import EngineError
 from lcompose.host import Finished
 from lcompose.spec import labels
 from lcompose.spec.project import Healthcheck, Probe
-from lcompose.spec.run import Container, ImageInfo
+from lcompose.spec.run import Container, Given, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT")
@@ -113,6 +114,11 @@ class Client:
         ids = self._do("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").out.split()
         found = json.loads(self._try("container", "inspect", *ids).out or "[]") if ids else []
         return list(found)
+
+    def accelerators(self, project: str) -> tuple[Given, ...]:
+        """See Engine."""
+        running = [one for one in self._inspected(f"{labels.PROJECT}={project}") if one["State"].get("Running")]
+        return tuple(found for found in map(given, running) if found.vendor or found.devices)
 
     def environment(self, container: str) -> dict[str, str]:
         """See Engine."""

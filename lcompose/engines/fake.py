@@ -11,7 +11,7 @@ from typing import Any
 from lcompose.engines import ComposeFile, Creation, EngineEvent
 from lcompose.errors import LcomposeError
 from lcompose.host import Finished
-from lcompose.spec.run import Container, ImageInfo
+from lcompose.spec.run import Container, Given, ImageInfo
 from lcompose.spec.target import EngineFacts, EngineName
 
 NO_ANSWER = Finished(1, "", "ConnectionRefusedError: [Errno 111] Connection refused")
@@ -39,6 +39,7 @@ class FakeEngine:
     local: list[str] = field(default_factory=list)
     reading: dict[str, Any] = field(default_factory=dict)
     told: list[EngineEvent] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
     network_names: list[str] = field(default_factory=list)
     volume_names: list[str] = field(default_factory=list)
     created: list[Container] = field(default_factory=list)
@@ -79,6 +80,10 @@ class FakeEngine:
 
     def projects(self) -> list[str]:
         return sorted({one.name for one in self.held})
+
+    def accelerators(self, project: str) -> tuple[Given, ...]:
+        self._called("accelerators", project)
+        return tuple(self.given)
 
     def environment(self, container: str) -> dict[str, str]:
         return self.variables.get(container, {})

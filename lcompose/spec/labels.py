@@ -12,6 +12,8 @@ ONEOFF = "com.docker.compose.oneoff"
 DIGEST = "lcompose.config-digest"
 AFTER = "lcompose.after"
 PROBE = "lcompose.probe"
+# The vendor of the GPUs that it was promised.
+ACCELERATOR = "lcompose.accelerator"
 # Seconds that it has to end, where the engine's own setting does not have them.
 GRACE = "lcompose.grace"
 # The digest of values that are handed on outside the file, and the variable that brings it into it.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.engine.case import Case, Story
-from tests.engine.cases import checks, crashes, lifecycle, oneshots, probes, projects, refusals, telling
+from tests.engine.cases import accelerators, checks, crashes, lifecycle, oneshots, probes, projects, refusals, telling
 
 EVERYTHING: tuple[Case | Story, ...] = (
+    *accelerators.STORIES,
     *lifecycle.STORIES,
     *telling.STORIES,
     *oneshots.CASES,
