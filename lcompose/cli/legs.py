@@ -1,0 +1,273 @@
+"""Drives the legs of a comparison: each through lcompose's own commands, as a person would do it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from lcompose import host
+from lcompose.engines.select import connect
+from lcompose.errors import LcomposeError, MachineError, UsageError
+from lcompose.parity import Leg, Seen
+from lcompose.parity.answers import seen as answer_seen
+from lcompose.parity.asking import Address, ask, free_ports
+from lcompose.parity.normal import Ground, normalised
+from lcompose.parity.rendered import Rendered, comparable, rendered
+from lcompose.parity.requests import LCORE, SERVER, Request, sent
+from lcompose.settings import SERVICES
+
+# Seconds. ``up`` has deadlines of its own; this is what it may take beyond them.
+LOOK, STOP, BEYOND = 60.0, 180.0, 30.0
+LACKING = "lacking"
+MOST_TOLD = 8
+
+READY, STATE, LOGS, GONE = "ready", "state", "logs kept", "nothing left"
+VARIABLES, DOCUMENTS = "files: variables", "files: documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is needed to drive a leg: its project, the options of its commands, and where it keeps its state.
+
+    ``patience`` is the seconds that ``up`` may take, and ``request_patience`` an answer.
+    """
+
+    leg: Leg
+    project: str
+    directory: Path
+    folder: Path
+    options: tuple[str, ...]
+    env: Mapping[str, str]
+    variables: Mapping[str, str]
+    wait_timeout: int
+    patience: float
+    request_patience: float
+    files: Rendered = Rendered((), {}, {}, {})
+    addresses: Mapping[str, Address] = field(default_factory=dict)
+    ground: Ground = Ground()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command of lcompose that ended: its exit code, and the last JSON that it printed."""
+
+    code: int
+    value: Mapping[str, Any]
+    said: str
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """What it says is wrong."""
+        return self.value.get("error") or {}
+
+    @property
+    def told(self) -> str:
+        """What is wrong, for people."""
+        error = self.error
+        details = [str(one) for one in error.get("details") or ()][:MOST_TOLD]
+        found = [f"{one['file']}:{one['line']}: {one['what']}" for one in error.get("findings") or ()][:MOST_TOLD]
+        return "\n".join([str(error.get("what") or f"exit code {self.code}: {self.said}"), *details, *found])
+
+
+def problems(legs: Sequence[Leg], env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What the machine lacks for each leg that cannot be run on it, and what to do about that."""
+    facts = {name: connect(name, env).facts() for name in {leg.engine for leg in legs}}  # type: ignore[arg-type]
+    return {
+        leg.name: (facts[leg.engine].problem, facts[leg.engine].fix) for leg in legs if not facts[leg.engine].usable
+    }
+
+
+def prepared(course: Course) -> Course:
+    """The same with free ports of its own, and with what its files say.
+
+    Raises: UsageError, MachineError as its own command refuses it.
+    """
+    first = _files(course)
+    inside = {name: port for name, (port, _) in first.probes.items() if _is_open(name, first)}
+    outside = dict(zip(inside, free_ports(len(inside)), strict=True))
+    settings = [f"services.{name}.ports={outside[name]}:{port}" for name, port in inside.items()]
+    options = (*course.options, *(part for one in settings for part in ("--set", one)))
+    placed = replace(course, options=options)
+    ports = {name: (inside[name], outside[name]) for name in inside}
+    return replace(
+        placed,
+        files=_files(placed),
+        addresses={name: Address(port, first.probes[name][1]) for name, port in outside.items()},
+        ground=replace(course.ground, project=course.project, ports=ports),
+    )
+
+
+def _is_open(name: str, files: Rendered) -> bool:
+    return name in SERVICES and (name in (LCORE, SERVER) or bool(files.published[name]))
+
+
+def _files(course: Course) -> Rendered:
+    folder = course.folder / "rendered"
+    shutil.rmtree(folder, ignore_errors=True)
+    done = _lcompose(course, "render", *course.options, "-o", str(folder), timeout=LOOK)
+    if done.code:
+        raise _refusal(course.leg, done)
+    return rendered(done.value["documents"], course.variables)
+
+
+def _refusal(leg: Leg, done: Finished) -> LcomposeError:
+    """The error of a leg's own command, with the leg's name."""
+    error = done.error
+    kind = MachineError if done.code == MachineError.exit_code else UsageError
+    what, *details = done.told.splitlines()
+    return kind(what, f"leg {leg.name}", str(error.get("fix") or "Leave it out of --legs."), tuple(details))
+
+
+# ---------------------------------------------------------------- one leg
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a leg tells what it does, and takes secrets out of what it saw; ``texts`` says that words count too."""
+
+    note: Callable[[str], None]
+    clean: Callable[[Any], Any]
+    stop: Event
+    texts: bool = False
+
+
+def drive(course: Course, requests: Sequence[Request], told: Told) -> dict[str, Seen]:
+    """Starts a leg, asks it, and takes it down whatever happens; what it was seen to do."""
+    found: dict[str, Seen] = _of_files(course, told)
+    if told.stop.is_set():
+        return found
+    told.note(f"{course.leg.name}: starts as {course.project}")
+    try:
+        found[READY] = _timed(lambda: _up(course))
+        if not found[READY].problem:
+            told.note(f"{course.leg.name}: is ready after {found[READY].seconds:.1f} s")
+            found[STATE] = _timed(lambda: _state(course))
+            found |= {one.name: _timed(partial(_asked, course, one, told)) for one in requests}
+    finally:
+        found[GONE] = _timed(lambda: _down(course, told))
+    found[LOGS] = _timed(lambda: _logs(course))
+    told.note(f"{course.leg.name}: is down")
+    return {name: _clean(one, told) for name, one in found.items()}
+
+
+def _timed(look: Callable[[], Seen]) -> Seen:
+    begun = time.monotonic()
+    try:
+        seen = look()
+    except LcomposeError as error:
+        seen = Seen(problem=error.what)
+    return replace(seen, seconds=time.monotonic() - begun)
+
+
+def _clean(seen: Seen, told: Told) -> Seen:
+    return replace(seen, value=told.clean(seen.value), problem=told.clean(seen.problem))
+
+
+def _of_files(course: Course, told: Told) -> dict[str, Seen]:
+    """The derived files; secrets are taken out before anything else, which might write them in another way."""
+    ground = course.ground
+    variables = told.clean(comparable(course.files.environment, anywhere=ground.anywhere))
+    documents = told.clean(course.files.documents)
+    return {
+        VARIABLES: Seen(normalised(variables, ground, volatile=())),
+        DOCUMENTS: Seen(normalised(documents, ground, volatile=())),
+    }
+
+
+def _up(course: Course) -> Seen:
+    limit = ("--wait-timeout", str(course.wait_timeout))
+    done = _lcompose(course, "up", *course.options, *limit, timeout=course.patience)
+    if done.code:
+        return Seen(problem=done.told, told=LACKING if done.code == MachineError.exit_code else "")
+    return Seen({"ready": done.value.get("ready")})
+
+
+def _state(course: Course) -> Seen:
+    done = _lcompose(course, "status", *course.leg.options, timeout=LOOK)
+    return Seen({row["service"]: row["state"] for row in done.value.get("services") or ()})
+
+
+def _asked(course: Course, request: Request, told: Told) -> Seen:
+    address = course.addresses.get(request.service)
+    if request.service not in course.files.services:
+        return Seen(absent=f"there is no {request.service} of its own")
+    if address is None:
+        return Seen(problem=f"no port of {request.service} is open on this machine")
+    if told.stop.is_set():
+        return Seen(absent="interrupted")
+    headers, body = sent(request)
+    reply = ask(address, request.method, request.path, headers, body, course.request_patience)
+    return answer_seen(reply, request, course.ground, told.clean, texts=told.texts)
+
+
+def _down(course: Course, told: Told) -> Seen:
+    """Takes it down; once more where an interruption ended the command itself."""
+    done = _taken_down(course)
+    if done.code and told.stop.is_set():
+        done = _taken_down(course)
+    left = left_behind(course)
+    if done.code or left:
+        way = f"lcompose down --volumes -p {course.project} {' '.join(course.leg.options)}"
+        return Seen(problem="\n".join([done.told if done.code else f"it left behind: {', '.join(left)}", way]))
+    return Seen({})
+
+
+def _taken_down(course: Course) -> Finished:
+    return _lcompose(course, "down", *course.leg.options, "--volumes", timeout=STOP)
+
+
+def left_behind(course: Course) -> list[str]:
+    """What the engine still has of a leg.
+
+    Raises: LcomposeError.
+    """
+    engine = connect(course.leg.engine, course.env)  # type: ignore[arg-type]
+    containers = [one.name for one in engine.containers(course.project)]
+    return [*containers, *engine.networks(course.project), *engine.volumes(course.project)]
+
+
+def _logs(course: Course) -> Seen:
+    """Whose logs were kept when all was over."""
+    done = _lcompose(course, "logs", *course.leg.options, "--tail", "1", timeout=LOOK)
+    lines = [json.loads(line) for line in done.said.splitlines() if line.startswith("{")]
+    kept = sorted({line["service"] for line in lines})
+    missing = [name for name in course.files.services if name not in kept]
+    return Seen(problem=f"nothing is kept of: {', '.join(missing)}") if missing else Seen(kept)
+
+
+def keep(course: Course, folder: Path) -> None:
+    """Copies the logs and the failure archives of a leg.
+
+    Raises: OSError.
+    """
+    for place in (course.folder / "state" / "lcompose").glob(f"*/{course.project}"):
+        for name in ("logs", "failures"):
+            if (place / name).is_dir():
+                shutil.copytree(place / name, folder / course.project / name, dirs_exist_ok=True)
+
+
+def _lcompose(course: Course, verb: str, *arguments: str, timeout: float) -> Finished:
+    """One command of lcompose, to its end.
+
+    Raises: EngineError when it takes too long.
+    """
+    # -P: what lies in a person's folder is not imported, whatever it is called.
+    argv = [sys.executable, "-P", "-m", "lcompose", verb, "-p", course.project, "--json", *arguments]
+    done = host.run(argv, timeout=timeout, env=course.env, cwd=str(course.directory))
+    return Finished(done.code, _last_value(done.out), done.out if verb == "logs" else done.said)
+
+
+def _last_value(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,145 @@
+"""The same stack on Docker, on Podman and as a library: real Llama Stack, real engines, compared as a person would."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.conftest import QUICKSTART, SECRET, Lcompose, Model, free_port, image_options, lcompose_child
+from tests.engine.test_main_job import left_behind
+
+pytestmark = [pytest.mark.docker, pytest.mark.podman]
+BOTH = "container:docker,container:podman"
+REQUESTS = """
+- name: who am I
+  path: /v1/info
+  headers: {Authorization: "Bearer ${OPENAI_API_KEY}"}
+  expect: {status: 200, equal: {name: quickstart}}
+"""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A folder with a stack, and what is the same for every comparison of it."""
+
+    folder: Path
+    project: str
+    options: tuple[str, ...]
+    of_podman: tuple[str, ...]
+    env: dict[str, str]
+
+    def left(self) -> list[str]:
+        """What any engine still has of any leg."""
+        found = [
+            left_behind(engine, f"{self.project}-{leg}")
+            for engine in ("docker", "podman")
+            for leg in (engine, "library")
+        ]
+        return [name for one in found for names in one.values() for name in names]
+
+
+@pytest.fixture
+def stack(
+    docker: str, podman: str, built: Callable[[str], dict[str, str]], model: Model, lcompose: Lcompose, tmp_path: Path
+) -> Iterator[Stack]:
+    """The quickstart, with the test images and a model that both engines reach."""
+    images = built(docker)
+    assert {name: images[name] for name in ("llama-stack", "lightspeed-stack")}.items() <= built(podman).items()
+    (tmp_path / "lightspeed-stack.yaml").write_text((QUICKSTART / "lightspeed-stack.yaml").read_text())
+    project = f"test-parity-{free_port()}"
+    elsewhere = model.variables(podman)["OPENAI_BASE_URL"]
+    of_podman = ("--leg-set", "container:podman", f"services.llama-stack.env.OPENAI_BASE_URL={elsewhere}")
+    options = ("-p", project, "--parallel", *image_options(images))
+    yield Stack(tmp_path, project, options, of_podman, model.variables(docker))
+    for engine in (docker, podman):
+        for leg in (engine, "library"):
+            lcompose("down", "-p", f"{project}-{leg}", "--engine", engine, "--volumes", cwd=tmp_path)
+
+
+def test_docker_and_podman_do_the_same(stack: Stack, lcompose: Lcompose) -> None:
+    (stack.folder / "parity.yaml").write_text(REQUESTS)
+    files = ("--junit", "out/junit.xml", "--artifacts", "out/legs")
+    arguments = ("parity", "--legs", BOTH, "--json", "--compare-text", *files, *stack.options, *stack.of_podman)
+    done = lcompose(*arguments, cwd=stack.folder, env=stack.env, timeout=90)
+    assert done.code == 0, done.out + done.err
+
+    found = json.loads(done.out)
+    assert found["agree"] is True
+    assert [leg["name"] for leg in found["legs"]] == BOTH.split(",")
+    told = {one["name"]: [(leg["verdict"], leg["told"]) for leg in one["legs"].values()] for one in found["assertions"]}
+    # What is there to be compared was there: a refusal on both would agree too.
+    for name in ("readiness", "version", "interface", "models", "query", "server: models", "who am I"):
+        assert told[name] == [("ok", "200")] * 2, name
+    assert told["bad request"] == [("ok", "422")] * 2
+    for name in ("ready", "state", "files: variables", "files: documents", "logs kept", "nothing left"):
+        assert told[name] == [("ok", "")] * 2, name
+
+    root = ElementTree.parse(stack.folder / "out" / "junit.xml").getroot()
+    assert (root.get("tests"), root.get("failures")) == (str(2 * len(told)), "0")
+    for leg in ("docker", "podman"):
+        log = stack.folder / "out" / "legs" / f"{stack.project}-{leg}" / "logs" / "lightspeed-stack" / "latest.log"
+        assert "POST /v1/query" in log.read_text()
+    written = [path.read_text() for path in (stack.folder / "out").rglob("*") if path.is_file()]
+    assert not [text for text in (done.out, done.err, *written) if SECRET in text]
+    assert stack.left() == []
+
+
+def test_a_leg_that_answers_otherwise_is_shown_with_what_differs(stack: Stack, lcompose: Lcompose) -> None:
+    # Without its secret for tracing, Lightspeed Core answers no query.
+    other = ("--leg-set", "container:podman", "services.lightspeed-stack.env.OTEL_SDK_DISABLED=false")
+    env = stack.env | {"GITHUB_ACTIONS": "true"}
+    arguments = ("parity", "--legs", BOTH, *stack.options, *stack.of_podman, *other)
+    done = lcompose(*arguments, cwd=stack.folder, env=env, timeout=90)
+    assert done.code == 5, done.out + done.err
+    assert "2 of 20 assertions do not hold: query, files: variables." in done.out
+    assert "  --- container:docker\n  +++ container:podman\n  -status: 200\n  +status: 500\n" in done.out
+    assert '  -lightspeed-stack.OTEL_SDK_DISABLED: "true"\n  +lightspeed-stack.OTEL_SDK_DISABLED: "false"\n' in done.out
+    assert "\n::error title=lcompose::query does not hold on container:podman%0A" in done.err
+    assert SECRET not in done.out + done.err
+    assert stack.left() == []
+
+
+def test_library_mode_answers_as_a_server_beside_it_does(stack: Stack, lcompose: Lcompose) -> None:
+    legs = "container:docker,library"
+    done = lcompose("parity", "--legs", legs, "--json", *stack.options, cwd=stack.folder, env=stack.env, timeout=90)
+    assert done.code == 0, done.out + done.err
+    verdicts = {
+        one["name"]: [(leg["verdict"], leg["told"]) for leg in one["legs"].values()]
+        for one in json.loads(done.out)["assertions"]
+    }
+    for name in ("readiness", "interface", "models", "query"):
+        assert verdicts[name] == [("ok", "200")] * 2, name
+    assert verdicts["server: models"] == [("ok", "200"), ("absent", "")]
+    assert verdicts["nothing left"] == [("ok", "")] * 2
+    assert stack.left() == []
+
+
+def test_ctrl_c_takes_every_leg_down(stack: Stack, state: Path) -> None:
+    arguments = ("parity", "--legs", BOTH, *stack.options, *stack.of_podman)
+    with lcompose_child(*arguments, cwd=stack.folder, state=state, env=stack.env) as child:
+        assert child.stderr
+        lines = [next(child.stderr), next(child.stderr)]
+        assert all(": starts as " in line for line in lines)
+        # In the middle of creating.
+        threading.Event().wait(3)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, out + err
+    assert err.count(": is down") == 2
+    assert stack.left() == []
+
+
+def test_an_engine_that_is_not_here_ends_it_before_anything_starts(stack: Stack, lcompose: Lcompose) -> None:
+    env = stack.env | {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    arguments = ("parity", "--legs", BOTH, *stack.options, *stack.of_podman)
+    done = lcompose(*arguments, cwd=stack.folder, env=env, timeout=60)
+    assert done.code == 4
+    assert "container:docker: Docker does not answer" in done.err
+    assert "starts as" not in done.err
