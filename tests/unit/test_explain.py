@@ -42,6 +42,8 @@ def evidence(
     sets: tuple[str, ...] = (),
 ) -> Evidence:
     """A stack from documents and every layer of settings, with what these were read from."""
+    # What every run.yaml must say, after what a test is about: so places are those of the test.
+    run = run if "distro_name" in run else f"{run}version: 2\ndistro_name: test\n"
     documents = {"lightspeed-stack.yaml": node(embedded), "lcompose.yaml": node(own, "lcompose.yaml")}
     layers = [
         *profile_layers(profiles, data_directory("profiles")),
@@ -178,14 +180,14 @@ customization: {system_prompt_path: prompts/system.txt}
     assert (row.value, row.cause.where) == ("/my/here/prompts/system.txt (read-only)", "lightspeed-stack.yaml:6:37")
     assert row.cause.reason == "customization.system_prompt_path names it"
     row = one(found, f"{LCORE}.volumes./tmp/data")
-    assert row.cause.where == "lightspeed-stack.yaml:5:66"
+    assert row.cause.where == "lightspeed-stack.yaml:5:48"
     assert row.cause.reason == "user_data_collection.feedback_storage is written there"
 
 
 def test_a_document_of_another_service_is_no_reason_for_a_volume() -> None:
-    run = (
-        "providers: {}\nstorage: {backends: {a: {type: sql_sqlite, db_path: /opt/app-root/src/.llama/storage/a.db}}}\n"
-    )
+    database = "db_path: /opt/app-root/src/.llama/storage/a.db"
+    backends = f"{{kv_default: {{type: kv_sqlite, {database}}}, sql_default: {{type: sql_sqlite, {database}}}}}"
+    run = f"distro_name: x\nproviders: {{}}\nstorage: {{backends: {backends}}}\n"
     row = one(evidence(run=run), f"{LCORE}.volumes./opt/app-root/src/.llama/storage")
     assert (row.cause.layer, row.cause.where) == ("lcompose", "")
 
@@ -198,12 +200,15 @@ def test_what_lcompose_decides_has_a_reason() -> None:
     assert one(found, f"{LCORE}.environment.OTEL_SDK_DISABLED").cause.reason == REASONS["environment.OTEL_SDK_DISABLED"]
     assert one(found, f"{SERVER}.image").cause.reason == REASONS["llama-stack.image"]
     assert one(found, f"{LCORE}.probe.path").cause.reason == REASONS["probe"]
+    assert one(found, f"{LCORE}.entrypoint").cause.reason == REASONS["entrypoint.bytecode"]
+    uncached = evidence(own="bytecode_cache: false")
+    assert one(uncached, f"{SERVER}.entrypoint").cause.reason == REASONS["entrypoint"]
     assert {row.cause.layer for row in asked_for(explained(found), f"{SERVER}.healthcheck")} == {"lcompose"}
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Service) if one.name not in ("name", "mounts")])
 def test_every_field_of_a_service_has_a_reason_or_a_setting(name: str) -> None:
-    known = {key.split(".")[0] for key in (*REASONS, *WORDS, *OVERALL)}
+    known = {part for key in (*REASONS, *WORDS, *OVERALL) for part in key.split(".")[:2]}
     assert name in known, "add a row to lcompose/explain/reasons.py"
 
 
@@ -218,10 +223,113 @@ def test_every_value_has_a_layer_and_a_reason(profiles: tuple[str, ...]) -> None
     assert [row for row in rows if not (row.cause.layer and row.cause.reason)] == []
 
 
-def test_a_limit_that_a_companion_comes_with_is_lcomposes() -> None:
-    postgres = "{postgres: {host: localhost, db: a, user: a, password: '${env.PG}'}}"
-    found = evidence(f"{LIGHTSPEED}database: {postgres}\n", env={"PG": "given"})
-    assert cause(found, "postgres.limits.memory")[1:] == ("lcompose", "")
+# --- companions ---
+
+POSTGRES = f"{LIGHTSPEED}database: {{postgres: {{host: localhost, db: a, user: b, password: '${{env.PG}}'}}}}\n"
+
+
+def place_in(file: str, line: str) -> str:
+    """Where a line of a companion's data file begins."""
+    lines = (data_directory("profiles") / "companions" / file).read_text().splitlines()
+    number = next(number for number, held in enumerate(lines, 1) if held.startswith(line))
+    return f"profiles/companions/{file}:{number}"
+
+
+def test_a_companion_is_there_because_of_a_key() -> None:
+    row = one(evidence(POSTGRES), "postgres.started")
+    assert (row.cause.layer, row.cause.where) == ("lightspeed-stack.yaml", "lightspeed-stack.yaml:6:12")
+    assert row.cause.reason == "database.postgres asks for it: without it nobody would answer there"
+
+
+def test_of_several_keys_that_ask_for_a_companion_all_are_told() -> None:
+    more = "{postgres: {db: q, user: q, password: '${env.PG}'}}"
+    reason = one(evidence(f"{POSTGRES}quota_handlers: {more}\n"), "postgres.started").cause.reason
+    asked = "database.postgres and quota_handlers.postgres (lightspeed-stack.yaml:7:18)"
+    assert reason == f"{asked} ask for it: without it nobody would answer there"
+
+
+@pytest.mark.parametrize(
+    ("field", "line"),
+    [
+        ("image", "image:"),
+        ("command", "command:"),
+        ("limits.memory", "limits:"),
+        ("shm_size", "shm_size:"),
+        ("stop_grace", "stop_grace:"),
+        ("volumes./var/lib/postgresql/data", "volumes:"),
+        ("volumes./lcompose/postgres.sh", "script:"),
+    ],
+)
+def test_a_field_of_a_companion_stands_in_its_data_file(field: str, line: str) -> None:
+    _, layer, where = cause(evidence(POSTGRES), f"postgres.{field}")
+    assert (layer, where.rpartition(":")[0]) == ("lcompose", place_in("postgres.yaml", line))
+
+
+def test_what_a_companion_takes_from_the_one_that_it_extends_stands_there() -> None:
+    login = "host: localhost, db: d, user: e, password: '${env.PG}'"
+    store = f"{{rag_id: a, vector_db_id: b, backend: pgvector, {login}}}"
+    found = evidence(f"{LIGHTSPEED}rag: {{byok: {{stores: [{store}]}}}}\n")
+    assert cause(found, "postgres.image")[2].startswith(place_in("pgvector.yaml", "image:"))
+    assert cause(found, "postgres.shm_size")[2].startswith(place_in("postgres.yaml", "shm_size:"))
+
+
+def test_the_databases_of_a_companion_name_their_keys() -> None:
+    found = evidence(POSTGRES, env={"PG": "given-secret"})
+    rows = {row.field: row for row in asked_for(explained(found), "postgres.environment")}
+    database, user = rows["environment.LCOMPOSE_DATABASE_1"], rows["environment.LCOMPOSE_USER_1"]
+    assert (database.value, database.cause.where) == ("a", "lightspeed-stack.yaml:6:40")
+    assert database.cause.reason == "a database to make: database.postgres.db"
+    assert (user.value, user.cause.reason) == ("b", "the user of a database: database.postgres.user")
+    password = rows["environment.PG"].cause
+    assert password.reason == "the password of that user: database.postgres.password; it is set"
+
+
+def test_who_waits_for_a_companion_says_what_it_reads_there() -> None:
+    row = one(evidence(POSTGRES), f"{LCORE}.needs")
+    assert (row.value, row.cause.where) == ("postgres (healthy)", "lightspeed-stack.yaml:6:12")
+    assert row.cause.reason == "it reads database.postgres, and is started when what this names is ready"
+
+
+def test_settings_of_a_companion_of_another_name_are_those_of_its_kind() -> None:
+    text = POSTGRES.replace("localhost, db", "my-db, db")
+    found = evidence(text, own="services: {postgres: {limits: {memory: 9g}, image: 'my/pg:1'}}")
+    assert cause(found, "my-db.limits.memory")[:2] == ("9g", "lcompose.yaml")
+    assert cause(found, "my-db.image")[:2] == ("my/pg:1", "lcompose.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "field", "value", "reason"),
+    [
+        (
+            "ollama",
+            "{provider_id: o, provider_type: 'remote::ollama', config: {allowed_models: [m]}}",
+            "environment.LCOMPOSE_MODELS",
+            "m",
+            "the models that the configuration names for this provider",
+        ),
+        (
+            "vllm",
+            "{provider_id: v, provider_type: 'remote::vllm', config: {base_url: 'http://localhost:8000/v1'}}",
+            "probe.path",
+            "/health",
+            "asked from outside: this is what 'up' and 'status' call ready",
+        ),
+    ],
+)
+def test_a_model_server_names_its_provider(name: str, provider: str, field: str, value: str, reason: str) -> None:
+    found = evidence(run=f"providers:\n  inference:\n  - {provider}\n")
+    row = one(found, f"{name}.started")
+    assert row.cause.where == "run.yaml:3:5"
+    assert row.cause.reason == "providers.inference[0] asks for it: without it nobody would answer there"
+    row = one(found, f"{name}.{field}")
+    assert (row.value, row.cause.reason) == (value, reason)
+
+
+def test_the_knowledge_portal_is_there_because_of_a_source() -> None:
+    found = evidence(f"{LIGHTSPEED}rag: {{retrieval: {{inline: {{sources: [okp]}}}}}}\n")
+    row = one(found, "okp.started")
+    assert row.cause.where == "lightspeed-stack.yaml:6:28"
+    assert row.cause.reason == "rag.retrieval.inline.sources asks for it: without it nobody would answer there"
 
 
 # --- what is asked for ---
@@ -342,7 +450,33 @@ def test_a_secret_that_stays_in_the_document_is_not_told(secret: str) -> None:
     found = changes(evidence(text.replace('8321"', f'8321", api_key: "{secret}"')).resolved)
     lines = [line for one in found for line in one.lines]
     assert [line for line in lines if secret in line and "authentication" not in line] == []
-    assert '+  api_key: "(hidden)"' in lines
+    assert "+ogx: {…}" in lines
+
+
+def test_what_is_removed_is_written_out_without_its_secrets() -> None:
+    container = "{limits: {memory: 3g}, env: {A_KEY: '${A_KEY:-abcd-efgh}'}}"
+    text = f"{LIGHTSPEED}container: {container}\nruntime: container\n"
+    whole = node(text)
+    found = {one.change.path: one for one in changes(evidence(text).resolved, whole)}
+    assert found["container"].where == "lightspeed-stack.yaml:6:1"
+    assert found["container"].lines == (
+        "-container:",
+        "-  limits:",
+        '-    memory: "3g"',
+        "-  env:",
+        '-    A_KEY: "(hidden)"',
+    )
+    assert found["container"].change.reason.startswith("a setting of lcompose")
+    assert found["runtime"].lines == ("-runtime: container",)
+
+
+def test_a_list_that_changes_is_told_by_what_changes() -> None:
+    provider = "{provider_id: a, provider_type: b, config: {}}"
+    found = told(evidence(run=f"providers: {{inference: [{provider}]}}\n", own="gpu: cuda"))
+    assert found["run.yaml providers.inference[1]"][1][:2] == (
+        "+- provider_id: vllm",
+        '+  provider_type: "remote::vllm"',
+    )
 
 
 # --- the command ---
@@ -388,7 +522,7 @@ def test_json_has_values_causes_and_changes(tmp_path: Path) -> None:
     assert (value["service"], value["field"], value["value"]) == ("llama-stack", "restart", "on-failure:3")
     assert (value["layer"], value["where"]) == ("profile prod", "profiles/prod.yaml:15:5")
     change = json.loads(run(tmp_path, "--json").stdout)["changes"][0]
-    assert set(change) == {"document", "path", "before", "after", "reason", "where", "diff"}
+    assert set(change) == {"document", "source", "path", "before", "after", "reason", "where", "diff"}
 
 
 @pytest.mark.parametrize("args", [(), ("--json",), ("lightspeed-stack",), ("lightspeed-stack.environment",)])
