@@ -16,7 +16,9 @@ from typing import Any
 from lcompose.errors import MachineError
 from lcompose.logs import kept, service_of
 from lcompose.memory import history
+from lcompose.spec.run import Container
 from lcompose.spec.secrets import Secrets
+from lcompose.spec.target import EngineFacts
 
 FOLDER = "failures"
 ENDING = ".tar.gz"
@@ -133,3 +135,35 @@ def _forget_old(directory: Path) -> None:
         path.unlink(missing_ok=True)
     for path in directory.glob(f".*{ENDING}.*.tmp"):  # of a command that was killed: projects are held by one
         path.unlink(missing_ok=True)
+
+
+def state_of(one: Container) -> dict[str, object]:
+    """What is told of a container."""
+    return {
+        "service": one.service,
+        "container": one.name,
+        "state": one.state,
+        "exit_code": one.exit_code,
+        "restarts": one.restarts,
+        "oom_killed": one.oom_killed,
+        "health": one.health,
+        "health_output": one.health_output,
+        "error": one.error,
+        "image": one.image,
+        "image_id": one.image_id,
+    }
+
+
+def versions_of(facts: EngineFacts) -> dict[str, str]:
+    """The versions of all that was at work."""
+    from platform import platform, python_version
+
+    from lcompose import __version__
+
+    return {
+        "lcompose": __version__,
+        "engine": f"{facts.name} {'.'.join(map(str, facts.version))}",
+        "compose": ".".join(map(str, facts.compose_version)),
+        "python": python_version(),
+        "platform": platform(),
+    }

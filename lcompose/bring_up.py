@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from lcompose import bundle as files
 from lcompose import host, logs, memory
+from lcompose.archive import state_of, versions_of
 from lcompose.archive import write as write_archive
 from lcompose.engines import Creation, Engine
-from lcompose.errors import LcomposeError, MachineError, NotReadyError
+from lcompose.errors import ConfigError, LcomposeError, MachineError, NotReadyError
 from lcompose.execute import Context, execute
 from lcompose.gate import Gate, Passed
 from lcompose.gatespec import refuse_impossible, with_images
 from lcompose.lifecycle import observed_state
 from lcompose.observe import is_remote, snapshot
 from lcompose.plan import Wanted, done_ids, plan_up
+from lcompose.sources import Sources
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.events import Event
 from lcompose.spec.run import Container, GateSpec, ImageInfo, Memory, Observed, Plan, Remembered
@@ -57,14 +59,13 @@ class Deadline:
 class Job:
     """One ``up``: what it works with, and what it has found out so far.
 
-    ``file`` is what messages call the source. ``events`` are all that was told, ``troubles`` what went
-    wrong beside that.
+    ``events`` are all that was told, ``troubles`` what went wrong beside that.
     """
 
     engine: Engine
     facts: EngineFacts
     place: Path
-    file: str
+    sources: Sources
     wanted: Wanted
     creation: Creation
     secrets: Secrets
@@ -93,25 +94,31 @@ def prepare(job: Job) -> None:
     """
     job.memory = memory.load(job.place)
     images = _images(job)
-    _refuse_unpullable(job.spec, images, ours=job.bundle is not None)
+    _refuse_unpullable(job, images)
     job.observed = snapshot(job.engine, job.spec.project)
     job.wanted = replace(job.wanted, spec=with_images(job.spec, images), images=images)
-    refuse_impossible(job.spec, job.file, images)
+    _refuse_impossible(job)
     job.plan = plan_up(job.wanted, job.observed, job.memory)
     job.shown = {one.service: observed_state(one, ready=True) for one in job.observed.containers}
+
+
+def _refuse_impossible(job: Job) -> None:
+    try:
+        refuse_impossible(job.spec, job.sources.file, job.wanted.images)
+    except ConfigError as error:
+        raise ConfigError(job.sources.placed(error.findings)) from None
 
 
 def _images(job: Job) -> dict[str, ImageInfo]:
     return job.engine.images([service.image for service in job.spec.services if service.image])
 
 
-def _refuse_unpullable(spec: GateSpec, images: Mapping[str, ImageInfo], *, ours: bool) -> None:
-    for service in spec.services:
+def _refuse_unpullable(job: Job, images: Mapping[str, ImageInfo]) -> None:
+    for service in job.spec.services:
         local = service.pull_policy == "never" or service.image.startswith("localhost/")
         if service.image and service.image not in images and not service.built and local and service.replicas:
             what = f"the image {service.image} of {service.name} is not here, and is not pulled"
-            another = f": --image {service.name}=IMAGE" if ours else " in the compose file"
-            fix = f"Build or load it, or name another{another}"
+            fix = f"Build or load it, or name another: {job.sources.another_image(service.name)}"
             raise MachineError(what, "", fix)
 
 
@@ -126,14 +133,8 @@ def refuse_taken_ports(job: Job) -> None:
         for bind, port, protocol in service.ports if service.name in starting else ():
             if protocol == "tcp" and port not in held and not host.port_is_free(bind, port):
                 what = f"port {port} on {bind}, for {service.name}, is taken by another program"
-                raise MachineError(what, "", _other_port(service.name, port, ours=job.bundle is not None))
-
-
-def _other_port(service: str, port: int, *, ours: bool) -> str:
-    other = port + 10000 if port < 50000 else port - 10000
-    if ours:
-        return f"Stop that program, or take another port: --set services.{service}.ports={other}:{port}"
-    return f"Stop that program, or publish another port for {service}."
+                fix = f"Stop that program, or {job.sources.another_port(service.name, bind, port)}"
+                raise MachineError(what, "", fix)
 
 
 def bring_up(job: Job) -> Iterator[Event]:
@@ -190,7 +191,7 @@ def _pulled(job: Job) -> Iterator[Event]:
         job.observed = snapshot(job.engine, job.spec.project)
         images = _images(job)
         job.wanted = replace(job.wanted, spec=with_images(job.spec, images), images=images)
-        refuse_impossible(job.spec, job.file, images)
+        _refuse_impossible(job)
         # What runs of an image that has just come may be of an older one.
         job.plan = Plan((*stages, *plan_up(job.wanted, job.observed, job.memory).stages))
 
@@ -283,6 +284,7 @@ def _remember_made(job: Job) -> None:
             containers=tuple(one.id for one in made),
             done=tuple(one.id for one in made if one.id in done),
             gated=replace(service, afterwards=()),
+            inputs=job.wanted.inputs.get(service.name, ()),
         )
     job.memory = Memory({**_others(job), **found})
     _save(job)
@@ -325,7 +327,9 @@ def _remember_done(job: Job) -> None:
         done = tuple(one.id for one in made if one.id in job.passed.done)
         known = job.memory.of(service.name)
         parts = known.parts or (made[0].parts if made else ())
-        found[service.name] = replace(known, done=done, parts=parts, gated=replace(service, afterwards=()))
+        inputs = known.inputs or job.wanted.inputs.get(service.name, ())
+        gated = replace(service, afterwards=())
+        found[service.name] = replace(known, done=done, parts=parts, gated=gated, inputs=inputs)
     found = {**_others(job), **found}
     if found != dict(job.memory.services):
         job.memory = Memory(found)
@@ -362,41 +366,11 @@ def _kept(job: Job, error: NotReadyError, *, late: bool) -> list[str]:
         path = write_archive(
             job.place,
             report="\n".join([*error.details, error.what]),
-            states=[_state(one) for one in job.observed.containers],
+            states=[state_of(one) for one in job.observed.containers],
             files=written,
-            versions=_versions(job.facts),
+            versions=versions_of(job.facts),
             secrets=job.secrets,
         )
     except LcomposeError as problem:
         return [*problems, f"no archive for a bug report: {problem.what}"]
     return [*problems, f"everything for a bug report, without secrets: {path}"]
-
-
-def _state(one: Container) -> dict[str, object]:
-    return {
-        "service": one.service,
-        "container": one.name,
-        "state": one.state,
-        "exit_code": one.exit_code,
-        "restarts": one.restarts,
-        "oom_killed": one.oom_killed,
-        "health": one.health,
-        "health_output": one.health_output,
-        "error": one.error,
-        "image": one.image,
-        "image_id": one.image_id,
-    }
-
-
-def _versions(facts: EngineFacts) -> dict[str, str]:
-    from platform import platform, python_version
-
-    from lcompose import __version__
-
-    return {
-        "lcompose": __version__,
-        "engine": f"{facts.name} {'.'.join(map(str, facts.version))}",
-        "compose": ".".join(map(str, facts.compose_version)),
-        "python": python_version(),
-        "platform": platform(),
-    }

@@ -153,10 +153,27 @@ def replace_private_bundle(bundle: Bundle, directory: Path) -> Path:
     """
     try:
         for document in bundle.documents:
-            write_atomically(directory / document.path, document.text, mode=0o644)
+            path = directory / document.path
+            write_atomically(path, document.text, mode=document.mode)
+            hand_over(path, document.mode, document.uid, document.gid)
     except OSError as error:
         raise unwritable(error, directory, STATE_FIX) from error
     return directory / bundle.main.path
+
+
+def hand_over(path: Path, mode: int, uid: int, gid: int) -> None:
+    """Gives a file to a user and a group of a container; 0 is whoever writes it.
+
+    Raises: MachineError where only root may do that; OSError.
+    """
+    if not (uid or gid):
+        return
+    try:
+        os.chown(path, uid, gid)
+    except PermissionError as error:
+        what = f"only root can give a file to the user {uid}:{gid}"
+        raise MachineError(what, path.name, "Leave out uid and gid, or run this as root.") from error
+    path.chmod(mode)  # some systems take bits away with the owner
 
 
 def forget_contents(directory: Path) -> None:

@@ -18,7 +18,7 @@ WAITING_EVERY = 5.0
 # Findings that are shown to a person; more of them have one cause.
 MOST_SHOWN = 50
 # States that say little without their cause.
-TELLING = ("pulling", "offline", "error", "warming", "starting")
+TELLING = ("pulling", "offline", "error", "warming", "starting", "unloading")
 ENGINE_NOISE = ("Network ", "Volume ", "Container ", "time=")
 
 
@@ -71,7 +71,8 @@ class Console:
             return
         self.waiting.pop(event.subject, None)
         seconds = f"   ({event.at:.1f} s)" if event.kind == "state" and event.at else ""
-        cause = f": {event.cause}" if event.cause and event.text in TELLING else ""
+        news = event.text in TELLING and event.cause != f"{event.subject} is running"
+        cause = f": {event.cause}" if event.cause and news else ""
         self.note(f"  {event.subject}: {event.text}{cause}{seconds}")
 
     def _still_waiting(self, event: Event) -> None:

@@ -49,6 +49,14 @@ def variables(text: str, env: Mapping[str, str], file: str = ".env") -> dict[str
     return found
 
 
+def filled(text: str, env: Mapping[str, str], where: Position, path: str = "") -> str:
+    """A text with its variables filled in as Compose does it; ``$$`` is a dollar.
+
+    Raises: ConfigError for a variable that must be set and is not, and for what is none.
+    """
+    return _filled(text, _Values({}, env, where, path))
+
+
 def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
     match = pattern.match(text, position)
     return match.end() if match else position

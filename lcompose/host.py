@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,13 +76,6 @@ def exists(path: Path) -> bool:
         return False
 
 
-def readable_by_others(path: Path) -> bool:
-    """Whether a user who owns nothing here may read it."""
-    mode = path.stat().st_mode
-    wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
-    return mode & wanted == wanted
-
-
 def content(path: Path) -> bytes:
     """What a digest of a mounted file is made of: its bytes, or nothing for a directory."""
     try:
@@ -106,10 +98,12 @@ def run(
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
     cwd: str | None = None,
+    grace: float = END_GRACE,
 ) -> Finished:
     """Runs a program to its end, at most ``timeout`` seconds; its children end with it.
 
-    ``on_line`` gets every line of standard error as it comes, on a thread of its own.
+    ``on_line`` gets every line of standard error as it comes, on a thread of its own. ``grace`` is how
+    long it has to end when its time is up.
 
     Raises: MachineError when it is not there, EngineError when it takes too long.
     """
@@ -127,7 +121,7 @@ def run(
         raise EngineError(what, "", "Look whether the engine hangs, then try again.") from None
     finally:
         if child.poll() is None:
-            _end([child], END_GRACE if left() > END_GRACE else SHORT_GRACE)
+            _end([child], grace if left() > grace else SHORT_GRACE)
             child.wait()
         _RUNNING.discard(child)
         out, err = printed.finish()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -41,20 +41,27 @@ SCALAR_TAGS = {
     f"{STANDARD}float": "number",
     f"{STANDARD}timestamp": "date",
 }
+NO_TAGS: Mapping[str, frozenset[str]] = {}
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of a document and where it stands; ``keys`` has the places of a mapping's keys."""
+    """A value of a document and where it stands; ``keys`` has the places of a mapping's keys.
+
+    ``tag`` is one that means something to whoever reads the document.
+    """
 
     value: Value
     where: Position
     keys: dict[str, Position] = field(default_factory=dict)
+    tag: str = ""
 
 
-def parse(data: bytes, name: str) -> Node:
+def parse(data: bytes, name: str, tagged: Mapping[str, frozenset[str]] = NO_TAGS) -> Node:
     """Reads one YAML document; an empty one is a node whose value is None.
+
+    ``tagged`` are tags that may stand in what is below a key of the document, and nowhere else.
 
     Raises: ConfigError with everything that is wrong with the text.
     """
@@ -65,7 +72,7 @@ def parse(data: bytes, name: str) -> Node:
         loader = Loader(places.text)
         try:
             root = loader.get_single_node()
-            return _Builder(loader, places).finish(root) if root else Node(None, places.at(0))
+            return _Builder(loader, places, tagged).finish(root) if root else Node(None, places.at(0))
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -220,9 +227,11 @@ def _syntax_finding(error: yaml.MarkedYAMLError, places: _Places) -> Finding:
 class _Builder:
     """Turns PyYAML's nodes into ours, and collects what is wrong on the way."""
 
-    def __init__(self, loader: Any, places: _Places) -> None:
+    def __init__(self, loader: Any, places: _Places, tagged: Mapping[str, frozenset[str]]) -> None:
         self.loader = loader
         self.places = places
+        self.tagged = tagged
+        self.allowed: frozenset[str] = frozenset()
         self.findings: dict[Finding, None] = {}
         self.count = 0
         self.open: set[int] = set()
@@ -244,17 +253,23 @@ class _Builder:
         self.count += 1
         if self.count > MAX_NODES:
             raise ConfigError([_too_many(self.where(node))])
+        tag = node.tag if node.tag in self.allowed else ""
         if isinstance(node, yaml.ScalarNode):
-            return Node(self.scalar(node), self.where(node))
-        return self.collection(node)
+            return Node(self.scalar(self.untagged(node) if tag else node), self.where(node), tag=tag)
+        return replace(self.collection(node, known=bool(tag)), tag=tag)
 
-    def collection(self, node: Any) -> Node:
+    def untagged(self, node: Any) -> Any:
+        """The scalar as it would be read without its tag."""
+        tag = self.loader.resolve(yaml.ScalarNode, node.value, (not node.style, bool(node.style)))
+        return yaml.ScalarNode(tag, node.value, node.start_mark, node.end_mark, node.style)
+
+    def collection(self, node: Any, *, known: bool) -> Node:
         if id(node) in self.open:
             fix = "An alias may not stand inside what it refers to."
             raise ConfigError([Finding(self.where(node), "", "a value contains itself", fix)])
         if len(self.open) == MAX_DEPTH:
             raise ConfigError([_too_deep(self.where(node))])
-        if node.tag not in COLLECTION_TAGS:
+        if node.tag not in COLLECTION_TAGS and not known:
             self.report(node, *_unknown_tag(node.tag))
         self.open.add(id(node))
         built = self.mapping(node) if isinstance(node, yaml.MappingNode) else self.sequence(node)
@@ -274,6 +289,8 @@ class _Builder:
                 what = f"the key {key!r} is here twice; the first is in line {keys[key].line}"
                 self.report(key_node, what, "Remove one of the two.", key)
             keys[key] = self.where(key_node)
+            if len(self.open) == 1:
+                self.allowed = self.tagged.get(key, frozenset())
             if key_node.tag == MERGE_TAG:
                 merged = self.merge_key(value_node)
             else:

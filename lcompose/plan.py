@@ -14,14 +14,16 @@ RUNNING = ("running", "restarting", "paused", "starting", "stopping")
 class Wanted:
     """What a project is to be.
 
-    ``digests`` tell of each service all that it is made of; ``images`` are those that the engine has;
-    ``sweep`` says that containers of other services are removed.
+    ``digests`` tell of each service all that it is made of, and ``inputs`` of what it reads beside that, such
+    as a file: a name and a digest each. ``images`` are those that the engine has; ``sweep`` says that
+    containers of other services are removed.
     """
 
     spec: GateSpec
     digests: Mapping[str, str]
     images: Mapping[str, ImageInfo] = field(default_factory=dict)
     sweep: bool = True
+    inputs: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 def plan_up(wanted: Wanted, observed: Observed, memory: Memory) -> Plan:
@@ -55,7 +57,7 @@ def plan_up(wanted: Wanted, observed: Observed, memory: Memory) -> Plan:
 NEW, CHANGED, IMAGE, UNKNOWN = "new", "its configuration changed", "its image changed", "to see whether it changed"
 FEWER, PULLED = "not as many containers as wanted", "its image is always pulled"
 MORE, FOR_ANOTHER = "more containers than wanted", "depends on what is replaced"
-REPLACING = (CHANGED, IMAGE)
+ONE_INPUT, SOME_INPUTS = " was changed", " were changed"
 # What the engine's creation may remove or replace by itself.
 UNSURE = (UNKNOWN, FEWER, PULLED)
 
@@ -69,12 +71,23 @@ def _cause(service: Gated, wanted: Wanted, observed: Observed, memory: Memory) -
         return UNKNOWN
     if remembered.digest != wanted.digests.get(service.name):
         return CHANGED
+    if edited := _edited(wanted.inputs.get(service.name, ()), remembered.inputs):
+        return " and ".join(edited) + (SOME_INPUTS if edited[1:] else ONE_INPUT)
     image = wanted.images.get(service.image)
     if image and any(one.image_id and one.image_id != image.id for one in found):
         return IMAGE
     if len(found) != service.replicas:
         return FEWER
     return PULLED if service.pull_policy == "always" else ""
+
+
+def _edited(inputs: Iterable[tuple[str, str]], remembered: Iterable[tuple[str, str]]) -> list[str]:
+    before = dict(remembered)
+    return [name for name, digest in inputs if before.get(name, digest) != digest]
+
+
+def _replaces(cause: str) -> bool:
+    return cause in (CHANGED, IMAGE) or cause.endswith((ONE_INPUT, SOME_INPUTS))
 
 
 def done_ids(spec: GateSpec, observed: Observed, memory: Memory) -> frozenset[str]:
@@ -101,7 +114,7 @@ def _gone(wanted: Wanted, observed: Observed, causes: Mapping[str, str]) -> dict
     orphans = [one for one in observed.containers if wanted.sweep and one.service not in names and not one.oneoff]
     found = {one: f"{one.service} is no longer part of the project" for one in orphans}
     for service in wanted.spec.services:
-        if causes[service.name] in REPLACING:
+        if _replaces(causes[service.name]):
             found |= dict.fromkeys(observed.of(service.name), causes[service.name])
         else:
             found |= dict.fromkeys(_surplus(service, observed), MORE)
@@ -150,7 +163,7 @@ def _starts(
     for service in (one for one in services if one.replicas):
         found, cause = observed.of(service.name), causes[service.name]
         idle = [one for one in found if one.state != "running" and one.id not in done]
-        if cause in REPLACING or len(found) < service.replicas:
+        if _replaces(cause) or len(found) < service.replicas:
             steps.append(Step("start", service.name, cause))
         elif idle:
             steps.append(Step("start", service.name, f"it is {idle[0].state}"))

@@ -10,6 +10,7 @@ from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.host import file_named, read_file
 from lcompose.load import locate, parse
 from lcompose.merge import Layer
+from lcompose.overlay.tags import TAGGED
 from lcompose.schema import suggestion
 from lcompose.settings import PROFILE, checked_layer
 from lcompose.templates import data_directory
@@ -38,7 +39,7 @@ def read_profile(name: str, directory: Path, asked_by: str = "--profile") -> Pro
     """
     path = _path(name, directory, asked_by)
     fix = "Name a built-in profile, or give the path of a file."
-    node = parse(read_file(path, f"the profile {name!r}", fix), _shown(path, name))
+    node = parse(read_file(path, f"the profile {name!r}", fix), _shown(path, name), TAGGED)
     layer = checked_layer(f"profile {name}", node, PROFILE)
     tree = dict(layer.tree)
     description = str(tree.pop("description", ""))
@@ -54,11 +55,19 @@ def profile_layers(names: Sequence[str], directory: Path) -> list[Layer]:
 
     Raises: UsageError, ConfigError.
     """
-    layers: dict[Path, Layer] = {}
+    return [profile.layer for profile in used_profiles(names, directory)]
+
+
+def used_profiles(names: Sequence[str], directory: Path) -> list[Profile]:
+    """Some profiles, each after what it extends, none twice.
+
+    Raises: UsageError, ConfigError.
+    """
+    found: dict[Path, Profile] = {}
     for name in names:
         for profile in reversed(_chain(name, directory)):
-            layers.setdefault(profile.path.resolve(), profile.layer)
-    return list(layers.values())
+            found.setdefault(profile.path.resolve(), profile)
+    return list(found.values())
 
 
 def _chain(name: str, directory: Path) -> list[Profile]:

@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lcompose import vendors
-from lcompose.errors import ConfigError, Finding, Position, Severity, UsageError
+from lcompose.access import Reader
+from lcompose.errors import ConfigError, Finding, Position, Severity
 from lcompose.lightspeed import config as reading
 from lcompose.lightspeed import derive, surroundings, wiring
 from lcompose.lightspeed.advice import advice, judged
-from lcompose.lightspeed.companions import Companions, needed
+from lcompose.lightspeed.companions import Companions, asking, needed, side_by_side
 from lcompose.lightspeed.config import Configuration
 from lcompose.lightspeed.draft import Step
 from lcompose.lightspeed.images import LCORE, LLAMA_STACK, Images, choose_images
+from lcompose.lightspeed.inference import inference
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
-from lcompose.lightspeed.services import inference_service, lcore_service, server_service
-from lcompose.load import Node, dotted, leaves
+from lcompose.lightspeed.services import lcore_service, server_service
+from lcompose.load import Node, Path, dotted, leaves
+from lcompose.overlay.ours import said_of
 from lcompose.schema import record
-from lcompose.settings import Settings
 from lcompose.sides import Request, Side, derived, joined, lcore_side, server_side
 from lcompose.spec.project import FileMount, Project, Service, VolumeMount
 from lcompose.spec.text import EnvRef
@@ -33,7 +34,9 @@ from lcompose.tailored import Folder, with_settings
 class Resolved:
     """The Project, the files of the host that it needs, warnings, and sealed values.
 
-    ``kept`` are secrets that stay in a document, since they cannot be variables.
+    ``kept`` are secrets that stay in a document, since they cannot be variables; ``rewritten`` are the
+    paths of each document at which something else stands than its person wrote; ``companions``
+    tells why each is there: what they are in the end is in the Project.
     """
 
     project: Project
@@ -43,6 +46,8 @@ class Resolved:
     configuration: Configuration
     run_steps: tuple[Step, ...] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
+    rewritten: tuple[frozenset[Path], ...] = ()
+    companions: Companions = Companions()
 
 
 def resolve(request: Request) -> Resolved:
@@ -60,19 +65,18 @@ def resolve(request: Request) -> Resolved:
         (images.lcore_facts.home, images.server_facts.home),
     )
     warnings = _passed(judged(config))
-    gpu = _vendor(request.settings, config)
     library = reading.is_library(config)
     secrets = _lifted(config)
-    found = _companions(config, request.settings, secrets, gpu=gpu is not None)
+    found = _companions(config, request, secrets)
     rewritten = [{edit.path for edit in edits} for edits in (found.lightspeed_edits, found.run_edits)]
     warnings += [*_passed(found.findings), *advice(config, rewritten), *surroundings.surprises(request.surroundings)]
     lcore = lcore_side(config, request, images, secrets[0], found.lightspeed_edits)
-    run_edits = (*derive.run_edits(config, gpu=gpu is not None), *found.run_edits)
+    run_edits = (*derive.run_edits(config), *found.run_edits)
     server = server_side(config, request, images, secrets[1], run_edits) if reading.server_is_ours(config) else None
     sides = [lcore, server] if server else [lcore]
     lifted = [one for side in sides for one in side.lifted]
     warnings += _passed([one.finding for one in lifted])
-    services = _services(request, config, images, lcore, server, gpu, found)
+    services = _services(request, config, images, lcore, server, found)
     if request.settings.pinned_images:
         warnings += _image_warnings(services)
     project = Project(
@@ -90,7 +94,8 @@ def resolve(request: Request) -> Resolved:
     passed = {value.name for one in found.services for _, value in one.environment if isinstance(value, EnvRef)}
     values = {one.name: one.value for one in lifted if not one.stays or one.name in passed}
     kept = {one.name: one.value for one in lifted if one.stays}
-    return Resolved(project, tuple(files), tuple(warnings), values, config, request.run_steps, kept)
+    changed = tuple(side.rewritten for side in sides)
+    return Resolved(project, tuple(files), tuple(warnings), values, config, request.run_steps, kept, changed, found)
 
 
 def _own_files(services: Iterable[Service], known: Iterable[wiring.HostFile]) -> list[wiring.HostFile]:
@@ -117,18 +122,6 @@ def _passed(findings: Sequence[Finding]) -> list[Finding]:
     return list(findings)
 
 
-def _vendor(settings: Settings, config: Configuration) -> vendors.Vendor | None:
-    if settings.gpu == "none":
-        return None
-    known = vendors.choices()
-    if settings.gpu not in known:
-        raise UsageError(f"no GPU is called {settings.gpu[:40]!r}", "gpu", f"Use one of: {', '.join(known)}.")
-    if not reading.server_is_ours(config):
-        what = "an inference service is wired into Llama Stack, and this one is remote"
-        raise UsageError(what, "gpu", "Leave the GPU out, or let url say http://localhost:8321.")
-    return vendors.vendor(settings.gpu)
-
-
 LIFTED_PREFIXES = ("LIGHTSPEED_", "LLAMA_STACK_")
 
 
@@ -142,15 +135,17 @@ def _lifted(config: Configuration) -> tuple[list[wiring.Lifted], list[wiring.Lif
 
 def _companions(
     config: Configuration,
-    settings: Settings,
+    request: Request,
     secrets: tuple[list[wiring.Lifted], list[wiring.Lifted]],
-    *,
-    gpu: bool,
 ) -> Companions:
+    """The services beside ours: the inference service first, and what the documents ask for."""
+    settings = request.settings
     own, run = ({one.edit.path: one.name for one in lifted} for lifted in secrets)
     server = reading.server_is_ours(config) and not reading.is_library(config)
-    theirs = frozenset(name for words in settings.compose for name in words.get("services") or {})
-    return needed(config, settings.companions, theirs, server=server, gpu=gpu, lifted=own, run_lifted=run)
+    theirs = frozenset(said_of(settings.compose))
+    asked = asking(config, theirs, server=server, lifted=own, run_lifted=run)
+    models = inference(asked, settings, request.machine)
+    return side_by_side(models.beside, needed(replace(asked, served=models.served), settings.companions))
 
 
 def _services(
@@ -159,7 +154,6 @@ def _services(
     images: Images,
     lcore: Side,
     server: Side | None,
-    gpu: vendors.Vendor | None,
     companions: Companions,
 ) -> tuple[Service, ...]:
     """All services in starting order, complete."""
@@ -172,14 +166,15 @@ def _services(
             folder,
             keep.get(one.name, ()),
         )
-        for one in _own_services(request, config, images, lcore, server, gpu)
+        for one in _own_services(request, config, images, lcore, server)
     ]
     beside = [with_settings(one, settings.services[companions.kinds[one.name]], folder) for one in companions.services]
+    bundle = surroundings.authorities_file(settings.ca_bundle, request.surroundings)
     return surroundings.handed_on(
         [*beside, *_with_credentials(own, config, request)],
         {**request.surroundings, "HOME": request.home},
         proxies=settings.proxies,
-        ca_bundle=folder.absolute(settings.ca_bundle) if settings.ca_bundle else "",
+        ca_bundle=folder.absolute(bundle) if bundle else "",
         directory=request.directory,
     )
 
@@ -190,18 +185,15 @@ def _own_services(
     images: Images,
     lcore: Side,
     server: Side | None,
-    gpu: vendors.Vendor | None,
 ) -> Iterator[Service]:
-    wired = {"gpu": gpu is not None, "cached": request.settings.bytecode_cache}
+    cached = request.settings.bytecode_cache
     inside = server if reading.is_library(config) else None
-    if gpu:
-        yield inference_service(request.settings, gpu)
     if server and not inside:
-        yield server_service(config, images, server.document, server.mounts, **wired)
+        yield server_service(config, images, server.document, server.mounts, cached=cached)
     mounts = joined(lcore.mounts, inside.mounts if inside else ())
     run = inside.document if inside else None
     ordered = request.settings.boot == "ordered"
-    yield lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, **wired)
+    yield lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, cached=cached)
 
 
 def _with_credentials(services: Iterable[Service], config: Configuration, request: Request) -> Iterator[Service]:
@@ -251,13 +243,29 @@ def missing_files(files: Iterable[wiring.HostFile], present: frozenset[str]) -> 
     return [_file_finding(one, "is to be mounted, and is not here", fix, "error") for one in gone]
 
 
-def unreadable_files(files: Iterable[wiring.HostFile], closed: frozenset[str]) -> list[Finding]:
-    """A warning for each file to mount that the container's user, who owns nothing here, cannot read."""
-    what = "is not readable by the user of the container"
+def readers(project: Project, images: Images) -> dict[str, Reader]:
+    """Who reads each file of this machine; nobody whose root may read everything."""
+    facts = {LCORE: images.lcore_facts, LLAMA_STACK: images.server_facts}
+    return {
+        mount.source: Reader(service.name, facts[service.name].user)
+        for service in project.services
+        if service.name in facts and (facts[service.name].user or service.hardening.drop_capabilities)
+        for mount in service.mounts
+        if isinstance(mount, FileMount)
+    }
+
+
+def unreadable_files(files: Iterable[wiring.HostFile], closed: Mapping[str, Reader]) -> list[Finding]:
+    """A warning for each file to mount that the container's user cannot read; these are by path."""
+    found = [(one, closed[one.mount.source]) for one in files if one.mount.source in closed]
     return [
-        _file_finding(one, what, f"Run: chmod o+r {one.mount.source}", "warning")
-        for one in files
-        if one.mount.source in closed
+        _file_finding(
+            one,
+            f"cannot be read by the user {reader.uid}, which {reader.service} runs as",
+            f"Run: {reader.command}",
+            "warning",
+        )
+        for one, reader in found
     ]
 
 

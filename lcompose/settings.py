@@ -14,6 +14,7 @@ from typing import Any, cast
 from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.load import Node, plain
 from lcompose.merge import Layer, merge
+from lcompose.overlay.tags import with_paths, without_reset
 from lcompose.overlay.words import COMPOSE, broken
 from lcompose.schema import (
     Checked,
@@ -112,8 +113,24 @@ SETTINGS: Record = {
     **EMBEDDED,
     "engine": Key(choice("auto", "docker", "podman"), doc="Container engine."),
     "profiles": Key(listing(text()), doc="Profiles to apply, in order."),
-    "gpu": Key(text(), doc="GPU of the inference service: `none`, or a vendor's such as `cuda` or `rocm`."),
+    "gpu": Key(text(), doc="GPU of the inference service: `none`, `auto`, or a vendor's such as `cuda` or `rocm`."),
+    "gpu_ids": Key(
+        listing(text(min_length=1)), doc="Which GPUs it gets, by number or UUID; all of them if none is said."
+    ),
+    "accelerator": Key(
+        record({"optional": Key(flag(), doc="Whether it runs on the processor where there is no such GPU.")}),
+    ),
+    "inference": Key(
+        text(), doc="Inference server that is started: `none`, or such as `vllm`; `auto` is one if a GPU is asked for."
+    ),
     "model": Key(text(min_length=1), doc="Model that the inference service serves."),
+    "tool_call_parser": Key(
+        text(pattern=r"^[A-Za-z0-9][\w.-]*$"),
+        doc="How that model calls tools, in its server's words, where its name does not tell; `none` if it calls none.",
+    ),
+    "inference_args": Key(
+        listing(text(min_length=1)), doc="More arguments for the inference server, such as `--max-model-len, 8192`."
+    ),
     "lightspeed_version": Key(amount(r"^\d+\.\d+"), doc="Version of LCORE, where its image's tag does not tell."),
     "ogx_version": Key(amount(r"^\d+\.\d+"), doc="Version of Llama Stack, where its image's tag does not tell."),
     "wait_timeout": Key(positive(), doc="Seconds that the stack has to become ready."),
@@ -122,7 +139,10 @@ SETTINGS: Record = {
     "bytecode_cache": Key(flag(), doc="Whether Python's bytecode is kept on a volume; not for images that have it."),
     "boot": Key(choice("parallel", "ordered"), doc="`ordered` starts LCORE only when Llama Stack is healthy."),
     "proxies": Key(flag(), doc="Whether HTTP_PROXY and its like are handed to the containers."),
-    "ca_bundle": Key(text(), doc="File with certificate authorities that the containers trust."),
+    "ca_bundle": Key(
+        text(),
+        doc="File with certificate authorities that containers trust; 'environment': the one SSL_CERT_FILE names.",
+    ),
     "companions": Key(
         record(
             {name: Key(choice("auto", "external"), doc=f"Whether {name} is started if needed.") for name in COMPANIONS}
@@ -149,7 +169,12 @@ DEFAULTS: dict[str, Any] = {
     "engine": "auto",
     "profiles": ["dev"],
     "gpu": "none",
-    "model": "Qwen/Qwen3-8B",
+    "gpu_ids": [],
+    "accelerator": {"optional": False},
+    "inference": "auto",
+    "model": "",
+    "tool_call_parser": "",
+    "inference_args": [],
     "lightspeed_version": "",
     "ogx_version": "",
     "wait_timeout": 300,
@@ -190,7 +215,12 @@ class Settings:
     engine: EngineName | None
     profiles: tuple[str, ...]
     gpu: str
+    gpu_ids: tuple[str, ...]
+    gpu_is_optional: bool
+    inference: str
     model: str
+    tool_call_parser: str
+    inference_args: tuple[str, ...]
     lightspeed_version: str
     ogx_version: str
     wait_timeout: int
@@ -216,10 +246,11 @@ def checked_layer(name: str, node: Node, keys: Record) -> Layer:
     kind = record(keys)
     if node.value is None:
         return Layer(name, {})
-    checked = check(node, plain(node), kind)
+    bare = without_reset(node)
+    checked = check(bare, plain(bare), kind)
     if found := (*checked.findings, *broken(node, SERVICES)):
         raise ConfigError(found)
-    return Layer(name, normalised(checked.value))
+    return Layer(name, normalised(with_paths(checked.value, node)))
 
 
 def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,7 +313,12 @@ def resolve_settings(layers: Sequence[Layer]) -> Settings:
         engine=None if engine == "auto" else cast("EngineName", engine),
         profiles=tuple(tree["profiles"]),
         gpu=tree["gpu"],
+        gpu_ids=tuple(tree["gpu_ids"]),
+        gpu_is_optional=tree["accelerator"]["optional"],
+        inference=tree["inference"],
         model=tree["model"],
+        tool_call_parser=tree["tool_call_parser"],
+        inference_args=tuple(tree["inference_args"]),
         lightspeed_version=tree["lightspeed_version"],
         ogx_version=tree["ogx_version"],
         wait_timeout=tree["wait_timeout"],

@@ -16,9 +16,10 @@ from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
 from lcompose.lightspeed.services import own_directory
 from lcompose.lightspeed.synthesis import needs
-from lcompose.load import Node, leaves, plain
+from lcompose.load import Node, Path, leaves, plain
 from lcompose.schema import Kind, record
 from lcompose.settings import Settings
+from lcompose.spec.machine import Machine
 from lcompose.spec.project import Change, Derived, DocumentMount, Mount, VolumeMount
 
 
@@ -27,7 +28,8 @@ class Request:
     """Everything that resolving needs. Directories are absolute; ``home`` is the person's.
 
     ``run_changes`` is what was added to run.yaml before, ``run_steps`` where its parts come from.
-    ``surroundings`` are the variables of which proxies and the like are handed on.
+    ``surroundings`` are the variables of which proxies and the like are handed on. ``machine`` is where
+    it will run, if that is known.
     """
 
     name: str
@@ -41,14 +43,19 @@ class Request:
     run_changes: tuple[Change, ...] = ()
     run_steps: tuple[Step, ...] = ()
     surroundings: Mapping[str, str] = field(default_factory=dict)
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One service's half: its derived document and what that implies, and the secrets that left it."""
+    """One service's half: its derived document and what that implies, and the secrets that left it.
+
+    ``rewritten`` are the paths of the person's document at which something else stands now.
+    """
 
     document: Any
     changes: tuple[Change, ...]
+    rewritten: frozenset[Path]
     lifted: tuple[wiring.Lifted, ...]
     mounts: tuple[Mount, ...]
     files: tuple[wiring.HostFile, ...]
@@ -91,7 +98,8 @@ def lcore_side(
         f"{LCORE}-data",
     )
     side = _side(source, lifted, [*_renamed(config, lifted, images), *more], request)
-    return replace(side, mounts=(*side.mounts, *_reranker_cache(config, images.lcore_facts)))
+    changes = (*derive.settings_removed(request.lightspeed), *side.changes)
+    return replace(side, changes=changes, mounts=(*side.mounts, *_reranker_cache(config, images.lcore_facts)))
 
 
 def server_side(
@@ -130,7 +138,8 @@ def _side(source: Source, lifted: list[wiring.Lifted], edits: Sequence[derive.Ed
     found = wiring.host_files(source.node, source.values, source.kind, source.directory, source.image, secrets)
     files = _at_home(found, request.home)
     mounts = _mounts(source.filename, source.image, kept, files)
-    return Side(document, tuple(changes), tuple(lifted), mounts, tuple(files))
+    rewritten = frozenset(edit.path for edit in every)
+    return Side(document, tuple(changes), rewritten, tuple(lifted), mounts, tuple(files))
 
 
 def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images) -> list[derive.Edit]:
@@ -138,7 +147,7 @@ def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images)
     edits = derive.lightspeed_edits(config, images.lcore_facts)
     for index, edit in enumerate(edits):
         if edit.path == ("ogx",) and isinstance(edit.value, dict):
-            inside = {one.edit.path[-1]: one.edit.value for one in lifted if one.edit.path[0] == "llama_stack"}
+            inside = {one.edit.path[-1]: one.edit.value for one in lifted if one.edit.path[:-1] == ("llama_stack",)}
             edits[index] = replace(edit, value={**edit.value, **inside})
     return edits
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from lcompose import host
+from lcompose.access import command_for, readable_by
 from lcompose.dotenv import variables as variables_of
 from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.forms import RUN_FILE, RunDocument, run_document
@@ -19,8 +20,9 @@ from lcompose.lightspeed.wiring import elsewhere, undeclared_secrets
 from lcompose.load import Node, parse
 from lcompose.merge import Layer
 from lcompose.names import checked_name, name_from_directory
+from lcompose.overlay.tags import TAGGED
 from lcompose.profiles import profile_layers
-from lcompose.resolve import Resolved, missing_files, resolve, unreadable_files
+from lcompose.resolve import Resolved, missing_files, readers, resolve, unreadable_files
 from lcompose.settings import (
     DEFAULTS,
     EMBEDDED,
@@ -45,7 +47,7 @@ NO_CONFIG = (
 T = TypeVar("T")
 # They stand for files that could not be read, until that is told.
 EMPTY = Node(None, Position(CONFIG_FILE))
-MINIMAL_RUN = Node({"providers": Node({}, Position(RUN_FILE))}, Position(RUN_FILE))
+MINIMAL_RUN = parse(b"distro_name: unknown\nproviders: {}\n", RUN_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Options:
     engine: str = ""
     runtime: str = ""
     gpu: str = ""
+    inference: str = ""
+    model: str = ""
     images: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     json: bool = False
@@ -190,7 +194,7 @@ def open_workspace(
     if missing and not allow_missing:
         raise ConfigError([*resolved.warnings, *missing])
     softened = [replace(found, severity="warning") for found in missing]
-    warnings = (*resolved.warnings, *assumed, *softened, *_closed_files(resolved))
+    warnings = (*resolved.warnings, *assumed, *softened, *_closed_files(resolved, settings, env))
     return Workspace(name, directory, settings, resolved, secrets, env, warnings)
 
 
@@ -237,7 +241,11 @@ def _settings_file(directory: Path) -> Layer:
     path = directory / SETTINGS_FILE
     if not host.exists(path):
         return Layer(SETTINGS_FILE, {})
-    return checked_layer(SETTINGS_FILE, parse(host.read_file(path, SETTINGS_FILE, ""), SETTINGS_FILE), FILE)
+    return checked_layer(SETTINGS_FILE, _parsed_settings(path), FILE)
+
+
+def _parsed_settings(path: Path) -> Node:
+    return parse(host.read_file(path, SETTINGS_FILE, ""), SETTINGS_FILE, TAGGED)
 
 
 def _settings(options: Options, env: Mapping[str, str], directory: Path, node: Node, own: Layer) -> Settings:
@@ -257,7 +265,8 @@ def _chosen(layers: list[Layer]) -> Layer:
 
 
 def _as_settings(options: Options) -> dict[str, object]:
-    given = {"engine": options.engine, "runtime": options.runtime, "gpu": options.gpu}
+    names = ("engine", "runtime", "gpu", "inference", "model")
+    given = {name: getattr(options, name) for name in names}
     tree: dict[str, object] = {key: value for key, value in given.items() if value}
     if options.profiles:
         tree["profiles"] = list(options.profiles)
@@ -317,15 +326,21 @@ def _missing_files(resolved: Resolved, secrets: Mapping[str, str]) -> list[Findi
     return [*undeclared, *(one for one in missing_files(resolved.files, present) if one.path not in told)]
 
 
-def _closed_files(resolved: Resolved) -> list[Finding]:
-    paths = [Path(one.mount.source) for one in resolved.files]
-    closed = {str(path) for path in paths if host.exists(path) and not host.readable_by_others(path)}
-    return unreadable_files(resolved.files, frozenset(closed))
+def _closed_files(resolved: Resolved, settings: Settings, env: Mapping[str, str]) -> list[Finding]:
+    mapped = settings.engine == "podman" and not host.user_is_root()
+    here = host.find_program("setfacl", env.get("PATH", ""))
+    setfacl = ("podman unshare setfacl" if mapped else "setfacl") if here else ""
+    closed = {
+        source: replace(reader, command=command_for(Path(source), reader.uid, setfacl))
+        for source, reader in readers(resolved.project, choose_images(settings)).items()
+        if host.exists(Path(source)) and not readable_by(Path(source), reader.uid, mapped=mapped)
+    }
+    return unreadable_files(resolved.files, closed)
 
 
 def _missing_variables(resolved: Resolved, secrets: Secrets, env: Mapping[str, str]) -> list[Finding]:
     """Variables without a value: of the documents, each with its place, and of the settings."""
-    found = missing_variables(resolved.configuration, env)
+    found = missing_variables(resolved.configuration, env, resolved.rewritten)
     told = {reference.name for tree in resolved.configuration.trees for reference in references(tree)}
     own = [name for name in resolved.project.variables if name not in told and not secrets.has(name)]
     return [*found, *(unset_variable(name, Position("settings"), "env") for name in own)]

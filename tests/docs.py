@@ -14,10 +14,10 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
-from lcompose import vendors
 from lcompose.engines.podman_refused import LEFT_OUT
 from lcompose.gatespec import KEYS, PROBE
 from lcompose.lightspeed import images
+from lcompose.lightspeed.companion_files import companion, servers, vendors_of
 from lcompose.merge import merge
 from lcompose.profiles import built_in, profile_layers, read_profile
 from lcompose.schema import Key, Record
@@ -84,9 +84,10 @@ def images_table() -> str:
         (_code(images.LCORE), _code(images.default_lcore_image(newest))),
         (_code(images.LLAMA_STACK), _code(images.default_server_image(images.DEFAULT_SERVER[newest]))),
     ]
-    for gpu in vendors.choices():
-        if gpu != "none":
-            rows.append((f"`{images.INFERENCE}`, GPU `{gpu}`", _code(vendors.vendor(gpu).inference_image)))
+    for server in servers():
+        for gpu in vendors_of(server):
+            title = f"`{images.INFERENCE}`: `{server}`, GPU `{gpu}`"
+            rows.append((title, _code(companion(server, gpu).service.image)))
     return _table(("service", "image"), rows)
 
 

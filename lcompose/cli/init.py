@@ -52,7 +52,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = options_of(ctx, given)
     console = console_of(options)
     directory = Path(os.path.normpath(directory_of(options) / given["folder"]))
-    told = {name: given[name] for name in ANSWERS if given[name] is not None}
+    # Other commands have this option too, so it is read already.
+    answers = {**given, "model": options.model or None}
+    told = {name: answers[name] for name in ANSWERS if answers[name] is not None}
     asking = not told and not options.json and sys.stdin.isatty()
     wish = Wish(**{"name": name_from_directory(directory.name), **(_asked() if asking else {}), **told})
     documents = starter(wish)

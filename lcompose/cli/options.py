@@ -26,6 +26,12 @@ def _offer_gpus(_ctx: click.Context, _parameter: click.Parameter, begun: str) ->
     return [name for name in choices() if name.startswith(begun)]
 
 
+def _offer_servers(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from lcompose.lightspeed.companion_files import servers
+
+    return [name for name in ("auto", "none", *servers()) if name.startswith(begun)]
+
+
 SHARED: tuple[Any, ...] = (
     click.option("-C", "directory", metavar="DIR", help="Work in this folder."),
     click.option("-c", "--config", "config", metavar="FILE", help="The lightspeed-stack.yaml to use."),
@@ -44,6 +50,13 @@ SHARED: tuple[Any, ...] = (
     click.option(
         "--gpu", metavar="GPU", help="GPU of an inference service: none, cuda, rocm …", shell_complete=_offer_gpus
     ),
+    click.option(
+        "--inference",
+        metavar="SERVER",
+        help="Inference server to start: auto, none, vllm, ollama, llamacpp, rhaiis.",
+        shell_complete=_offer_servers,
+    ),
+    click.option("--model", metavar="NAME", help="Model that the inference server serves."),
     click.option("--image", "images", multiple=True, metavar="SERVICE=IMAGE", help="Image of a service."),
     click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Any setting."),
     click.option("--json", "json", is_flag=True, default=None, help="Print JSON."),

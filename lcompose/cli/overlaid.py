@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,20 @@ from lcompose import host
 from lcompose.bundle import CONTENTS
 from lcompose.engines import ComposeFile, Engine
 from lcompose.engines.podman_create import ADDITIONS, REMOVALS
-from lcompose.engines.podman_edits import Beside, Edit
+from lcompose.engines.podman_edits import Edit
 from lcompose.engines.podman_provider import provider
 from lcompose.engines.podman_traps import Surroundings, override, without_start_intervals
 from lcompose.errors import UsageError
 from lcompose.overlay.merging import WHERE
+from lcompose.overlay.paths import binds
 from lcompose.spec import labels
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.workspace import SETTINGS_FILE
+
+# What every machine has of its own.
+EVERYWHERE = ("/dev/", "/proc/", "/sys/", "/run/", "/var/run/", "/etc/localtime")
+# Bytes of a file that are read to see whether it was changed.
+MOST_READ = 1024 * 1024
 
 
 def read(engine: Engine, compose: ComposeFile, bundle: Bundle, place: Path) -> Mapping[str, Any]:
@@ -48,6 +55,67 @@ def _moved(tree: Any, before: str, now: str) -> Any:
     return tree.replace(before, now) if isinstance(tree, str) else tree
 
 
+def mounted_files(theirs: Mapping[str, Any]) -> list[str]:
+    """What of this machine services have mounted, configs and secrets in files included."""
+    services = theirs["services"].values()
+    found = [source for service in services for source, _ in binds(service) if not source.startswith(EVERYWHERE)]
+    return [*found, *(file for service in services for file in _declared(service, theirs, "file"))]
+
+
+def _declared(service: Mapping[str, Any], reading: Mapping[str, Any], word: str) -> Iterator[str]:
+    """What the configs and secrets of a service say of a word, such as their file."""
+    for kind in ("configs", "secrets"):
+        for one in service.get(kind) or ():
+            name = one.get("source") if isinstance(one, Mapping) else one
+            said = ((reading.get(kind) or {}).get(name) or {}).get(word)
+            if said:
+                yield str(said)
+
+
+def inputs(
+    theirs: Mapping[str, Any], home: Path, env: Mapping[str, str], salt: str
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """What services read beside their words, with a digest each: small files of the person's folder that they
+    cannot write, and variables that are secrets.
+
+    A folder, and what a service may change itself, are none: they change without anybody's wish.
+    """
+    return {
+        name: (*_file_inputs(service, theirs, home, salt), *_variable_inputs(service, theirs, env, salt))
+        for name, service in theirs["services"].items()
+    }
+
+
+def _file_inputs(
+    service: Mapping[str, Any], reading: Mapping[str, Any], home: Path, salt: str
+) -> Iterator[tuple[str, str]]:
+    read_only = [source for source, only_read in binds(service) if only_read]
+    for source in dict.fromkeys([*read_only, *_declared(service, reading, "file")]):
+        path = home / source
+        content = _small_file(path) if path.is_relative_to(home) else None
+        if content is not None:
+            yield f"./{path.relative_to(home)}", _digest(salt, content)
+
+
+def _small_file(path: Path) -> bytes | None:
+    """The bytes of a regular file; None for anything else, for a large one, and for one that cannot be read."""
+    try:
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= MOST_READ else None
+    except OSError:
+        return None
+
+
+def _variable_inputs(
+    service: Mapping[str, Any], reading: Mapping[str, Any], env: Mapping[str, str], salt: str
+) -> Iterator[tuple[str, str]]:
+    for name in dict.fromkeys(_declared(service, reading, "environment")):
+        yield name, _digest(salt, env.get(name, "").encode())
+
+
+def _digest(salt: str, content: bytes) -> str:
+    return hashlib.sha256(salt.encode() + content).hexdigest()[:16]
+
+
 def beside(theirs: Mapping[str, Any], engine: str, compose: ComposeFile, place: Path) -> tuple[Document, ...]:
     """What must be read after the file, and lie beside it, so that Podman's compose does what it says.
 
@@ -64,7 +132,7 @@ def beside(theirs: Mapping[str, Any], engine: str, compose: ComposeFile, place: 
     return (
         Document(REMOVALS, edit.removals_text),
         Document(ADDITIONS, edit.additions_text),
-        *(_written(one) for one in edit.files),
+        *(Document(f"{CONTENTS}/{one.name}", one.text, mode=one.mode, uid=one.uid, gid=one.gid) for one in edit.files),
     )
 
 
@@ -78,13 +146,6 @@ def _with_our_order(adds: Mapping[str, Any]) -> dict[str, Any]:
         for name, service in (adds.get("services") or {}).items()
     }
     return {**adds, "services": services}
-
-
-def _written(one: Beside) -> Document:
-    if one.uid or one.gid:
-        fix = "Leave out uid and gid."
-        raise UsageError("the owner of a config or secret cannot be set here with Podman", WHERE, fix)
-    return Document(f"{CONTENTS}/{one.name}", one.text)
 
 
 def compose_files(documents: Sequence[Document], place: Path) -> tuple[Path, ...]:

@@ -17,7 +17,9 @@ from lcompose.errors import Finding, MachineError, UsageError
 from lcompose.gatespec import spec_of_project, spec_of_reading, with_overlay
 from lcompose.observe import is_remote
 from lcompose.overlay.merging import together
+from lcompose.overlay.ours import said_of
 from lcompose.plan import Wanted
+from lcompose.sources import Sources
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import Change, FileMount, Project
 from lcompose.spec.run import GateSpec
@@ -48,7 +50,7 @@ TOP_NAME = re.compile(rb"^name:[ \t]*(?P<name>[^\s#]+)[ \t]*(?:#.*)?\r?$", re.MU
 class Stack:
     """Everything that ``up`` needs, read and decided; nothing has been changed by then.
 
-    ``file`` is what messages call it; ``bundle`` is written to ``place`` first; ``sweep`` says that
+    ``sources`` tell where it can be changed; ``bundle`` is written to ``place`` first; ``sweep`` says that
     containers that are no part of it are removed.
     """
 
@@ -62,8 +64,9 @@ class Stack:
     env: Mapping[str, str]
     wait_timeout: float
     pull_timeout: float
-    file: str
+    sources: Sources
     digests: Callable[[str], dict[str, str]]
+    inputs: Callable[[str], Mapping[str, tuple[tuple[str, str], ...]]] = field(default=lambda _: {})
     project: Project | None = None
     bundle: Bundle | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class Stack:
 
     def wanted(self, salt: str) -> Wanted:
         """What a plan is made of, without the images."""
-        return Wanted(self.spec, self.digests(salt), sweep=self.bundle is not None)
+        return Wanted(self.spec, self.digests(salt), sweep=self.bundle is not None, inputs=self.inputs(salt))
 
 
 # ---------------------------------------------------------------- the rendered stack
@@ -120,7 +123,7 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
         env=workspace.env,
         wait_timeout=workspace.settings.wait_timeout,
         pull_timeout=workspace.settings.pull_timeout,
-        file=str(workspace.directory),
+        sources=Sources(str(workspace.directory), project, workspace.resolved.companions.kinds, overlay=SETTINGS_FILE),
         digests=lambda salt: digests.of_bundle(bundle, revealed, salt),
         project=project,
         bundle=bundle,
@@ -136,9 +139,10 @@ def _with_overlay(stack: Stack, bundle: Bundle, workspace: Workspace) -> Stack:
     Raises: UsageError, ConfigError.
     """
     words = together(workspace.resolved.project.compose)
-    said: Mapping[str, Any] = words.get("services") or {}
+    said = said_of(workspace.resolved.project.compose)
     reading = overlaid.read(stack.engine, stack.compose, bundle, stack.place)
     theirs = {**reading, "services": {name: one for name, one in reading["services"].items() if name in said}}
+    _refuse_elsewhere(stack.engine, overlaid.mounted_files(theirs))
     more = overlaid.beside(theirs, stack.facts.name, stack.compose, stack.place)
     bundle = replace(bundle, documents=(*bundle.documents, *more))
     named = frozenset(
@@ -154,17 +158,21 @@ def _with_overlay(stack: Stack, bundle: Bundle, workspace: Workspace) -> Stack:
             kept=workspace.resolved.kept,
         ),
         bundle=bundle,
+        sources=replace(stack.sources, said=said),
         digests=lambda salt: overlaid.joined(stack.digests(salt), digests.of_reading(theirs, salt)),
+        inputs=lambda salt: overlaid.inputs(theirs, workspace.directory, stack.compose.env, salt),
     )
 
 
 def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts, form: Form, directory: Path) -> Bundle:
     """The documents for this machine, whose paths start from a directory."""
     project = workspace.resolved.project
-    if is_remote(engine):
-        _refuse_mounts(project, engine.endpoint())
+    mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
+    _refuse_elsewhere(engine, mounted)
     target = TargetFacts(facts.name, form, facts.version, facts.compose_version)
-    return translate(project, target, workspace.place(directory))
+    bundle = translate(project, target, workspace.place(directory))
+    _refuse_elsewhere(engine, [one.path for one in bundle.documents if one is not bundle.main])
+    return bundle
 
 
 def _form(facts: EngineFacts, project: Project) -> Form:
@@ -174,11 +182,14 @@ def _form(facts: EngineFacts, project: Project) -> Form:
     return "folder" if any(derived.secret_at for derived in project.documents) else "inline"
 
 
-def _refuse_mounts(project: Project, endpoint: str) -> None:
-    mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
-    if mounted:
-        what = "the engine is on another machine, where these files are not: " + ", ".join(mounted)
-        raise MachineError(what, endpoint, "Use an engine on this machine, or put the files into the image.")
+def _refuse_elsewhere(engine: Engine, mounted: Sequence[str]) -> None:
+    """Stops before an engine on another machine is to mount files of this one.
+
+    Raises: MachineError.
+    """
+    if mounted and is_remote(engine):
+        what = "the engine is on another machine, where these files are not: " + ", ".join(dict.fromkeys(mounted))
+        raise MachineError(what, engine.endpoint(), "Use an engine on this machine, or put the files into the image.")
 
 
 # ---------------------------------------------------------------- somebody's compose file
@@ -206,14 +217,22 @@ def open_file(options: Options, env: Mapping[str, str], named: Sequence[str], pr
         env=env,
         wait_timeout=timeout,
         pull_timeout=PULL_TIMEOUT,
-        file=shown,
+        sources=Sources(shown),
         digests=lambda salt: digests.of_reading(reading, salt),
         reading=reading,
     )
 
 
 # Options that say something of a rendered stack; a compose file says it itself.
-OF_RENDERED = {"profiles": "--profile", "sets": "--set", "images": "--image", "gpu": "--gpu", "runtime": "--runtime"}
+OF_RENDERED = {
+    "profiles": "--profile",
+    "sets": "--set",
+    "images": "--image",
+    "gpu": "--gpu",
+    "inference": "--inference",
+    "model": "--model",
+    "runtime": "--runtime",
+}
 
 
 def _refuse_settings(options: Options) -> None:

@@ -87,7 +87,7 @@ def _job(stack: Stack, begun: float, salt: str) -> Job:
         engine=stack.engine,
         facts=stack.facts,
         place=stack.place,
-        file=stack.file,
+        sources=stack.sources,
         wanted=stack.wanted(salt),
         creation=stack.creation(salt, stack.wait_timeout),
         secrets=stack.secrets,
@@ -124,9 +124,26 @@ def _up(console: Console, stack: Stack, begun: float, given: dict[str, Any]) -> 
             with _time_is_up(stack.wait_timeout):
                 for event in bring_up(job):
                     console.event(event)
+                _verify_accelerators(console, stack)
         for trouble in job.troubles:
             console.note(f"warning: {trouble}")
     _say_ready(console, stack, job)
+
+
+def _verify_accelerators(console: Console, stack: Stack) -> None:
+    """Where a GPU was asked for, what is ready must work on it.
+
+    Raises: NotReadyError.
+    """
+    if not stack.project or not any(service.accelerator for service in stack.project.services):
+        return
+    from lcompose.verify import refuse_fallback, verify
+
+    found = verify(stack.engine, stack.name)
+    refuse_fallback(found)
+    for one in found:
+        where = "works on the GPU" if one.state == "gpu" else f"may work on the GPU: {one.reason}"
+        console.note(f"  {one.service}: {where}")
 
 
 @contextmanager
@@ -228,7 +245,10 @@ def _say_ready(console: Console, stack: Stack, job: Job) -> None:
 
 def _addresses(stack: Stack, job: Job) -> dict[str, str]:
     """Where each service is called from this machine, or nothing."""
-    ours = {service.name: address_of(service) for service in stack.project.services} if stack.project else {}
+    said = stack.sources.said
+    own = stack.project.services if stack.project else ()
+    # A person's own words may have it publish something else.
+    ours = {service.name: address_of(service) for service in own if "ports" not in said.get(service.name, {})}
     found = {one.name: job.observed.of(one.name) for one in job.spec.services if one.name not in ours}
     return {**ours, **{name: _published(containers[0]) if containers else "" for name, containers in found.items()}}
 

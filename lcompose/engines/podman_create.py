@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lcompose import host
-from lcompose.bundle import CONTENTS, STATE_FIX, write_atomically, write_private
+from lcompose.bundle import CONTENTS, STATE_FIX, hand_over, write_atomically, write_private
 from lcompose.engines import Creation
 from lcompose.engines.client import QUICK
 from lcompose.engines.podman_edits import Beside, Edit
@@ -211,12 +210,7 @@ def _write_beside(folder: Path, beside: Beside) -> None:
     try:
         if not path.exists():
             write_atomically(path, beside.text, mode=beside.mode)
-        if beside.uid or beside.gid:
-            os.chown(path, beside.uid, beside.gid)
-            path.chmod(beside.mode)  # some systems take bits away with the owner
-    except PermissionError as error:
-        what = f"only root can give a file to the user {beside.uid}:{beside.gid}"
-        raise MachineError(what, beside.name, "Leave out uid and gid, or run this as root.") from error
+        hand_over(path, beside.mode, beside.uid, beside.gid)
     except OSError as error:
         raise _unwritable(error, folder) from error
 

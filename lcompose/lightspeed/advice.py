@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from lcompose.errors import Finding
 from lcompose.lightspeed import wiring
-from lcompose.lightspeed.config import Configuration, findings, server_is_ours
+from lcompose.lightspeed.config import NOTHING, Configuration, findings, server_is_ours
 from lcompose.lightspeed.envrefs import PATTERN
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
@@ -17,7 +17,6 @@ from lcompose.load import Node, Path, dotted, leaves, locate, value_at
 from lcompose.schema import record
 
 Place: TypeAlias = tuple[str, str]  # a file, and a path in it
-NOTHING: tuple[Set[Path], ...] = (frozenset(), frozenset())
 ARRIVES = {bool: "true or false", int: "a number", float: "a number"}
 
 

@@ -26,6 +26,8 @@ NEVER_ASKED = ("localhost", "127.0.0.1")
 # Python's ssl and Go, requests and botocore, curl: each has its own name for the same file.
 AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 AUTHORITIES_FILE = "/etc/lcompose/ca-bundle.pem"
+# A ca_bundle that is no file, and means the one that a person's own programs trust.
+OF_ENVIRONMENT = "environment"
 CREDENTIALS_DIRECTORY = "/run/secrets"
 
 
@@ -116,9 +118,13 @@ def _authorities(ca_bundle: str) -> _Given:
     return _Given(dict.fromkeys(AUTHORITIES, AUTHORITIES_FILE), (FileMount(ca_bundle, AUTHORITIES_FILE),))
 
 
-def bundles_of(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The files with certificate authorities that the surroundings name; none of them need be there."""
-    return tuple(dict.fromkeys(env[name] for name in AUTHORITIES if env.get(name, "").startswith("/")))
+def authorities_file(said: str, env: Mapping[str, str]) -> str:
+    """The file with certificate authorities that ``ca_bundle`` means, or nothing: that of the surroundings where
+    it says so.
+    """
+    if said != OF_ENVIRONMENT:
+        return said
+    return next((env[name] for name in AUTHORITIES if env.get(name, "").startswith("/")), "")
 
 
 def with_credentials(service: Service, kinds: Collection[str], env: Mapping[str, str], directory: str) -> Service:

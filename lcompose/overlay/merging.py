@@ -15,6 +15,8 @@ from lcompose.errors import UsageError
 Path: TypeAlias = tuple[str, ...]
 Tree: TypeAlias = Mapping[str, Any]
 WHERE = "compose in lcompose.yaml"
+# Where a tree says at which paths it does not merge: what was there before goes first.
+INSTEAD = "x-lcompose-instead"
 
 
 # ---------------------------------------------------------------- one form of each word
@@ -200,8 +202,24 @@ def merged(base: Tree, over: Tree) -> dict[str, Any]:
 
     Raises: UsageError where one has a list and the other a mapping, and the like.
     """
-    found: dict[str, Any] = _merged(base, over, ())
-    return found
+    instead = over.get(INSTEAD) or ()
+    before = base
+    for path in instead:
+        before = _without(before, tuple(path), ())
+    found: dict[str, Any] = _merged(before, over, ())
+    kept = [*(base.get(INSTEAD) or ()), *instead]
+    return {**found, INSTEAD: kept} if kept else found
+
+
+def _without(tree: Any, path: Path, above: Path) -> Any:
+    """The tree without what stands at a path."""
+    tree = _rule(above).form(tree)
+    step, *rest = path
+    if not isinstance(tree, Mapping) or step not in tree:
+        return tree
+    if rest:
+        return {**tree, step: _without(tree[step], tuple(rest), (*above, step))}
+    return {name: value for name, value in tree.items() if name != step}
 
 
 def _merged(old: Any, new: Any, path: Path) -> Any:

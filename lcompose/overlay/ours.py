@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lcompose.errors import UsageError
-from lcompose.overlay.merging import WHERE, Tree, merged, mounted, target, together
+from lcompose.overlay.merging import INSTEAD, WHERE, Tree, merged, mounted, target, together
 from lcompose.overlay.paths import relocated, seen_from
 from lcompose.spec import labels
 from lcompose.spec.project import DocumentMount, Project
@@ -20,11 +20,13 @@ def laid_over(ours: Tree, project: Project, home: str, directory: str, *, absolu
     """
     theirs = relocated(together(project.compose), seen_from(home, directory, absolute=absolute))
     _refuse_covered(theirs, project)
+    _refuse_taken_away(theirs, ours)
     taken = [name for name in theirs.get("configs") or {} if name in (ours.get("configs") or {})]
     if taken:
         what = f"the config {taken[0]!r} is one of lcompose's own"
         raise UsageError(what, f"{WHERE}: configs.{taken[0]}", "Give yours another name.")
     tree = merged(ours, theirs)
+    tree.pop(INSTEAD, None)
     for name in theirs.get("services") or {}:
         service = tree["services"][name]
         _refuse_unknown(name, service, tree["services"])
@@ -41,6 +43,24 @@ def _refuse_covered(theirs: Tree, project: Project) -> None:
             fix = "Mount it elsewhere; what is in the document, change in your own file."
             where = f"{WHERE}: services.{service.name}.volumes"
             raise UsageError(f"{path} is where lcompose puts a document that it derives", where, fix)
+
+
+def _refuse_taken_away(theirs: Tree, ours: Tree) -> None:
+    """A volume or network of ours may be described anew, and must not be missing."""
+    for kind, *name in theirs.get(INSTEAD) or ():
+        if len(name) == 1 and name[0] in (ours.get(kind) or {}) and name[0] not in (theirs.get(kind) or {}):
+            what = f"{name[0]!r} is one of lcompose's own {kind}"
+            raise UsageError(what, f"{WHERE}: {kind}.{name[0]}", "Leave it, or say with !override what it is to be.")
+
+
+def said_of(overlays: Iterable[Tree]) -> dict[str, dict[str, Any]]:
+    """The words of each service; of what is taken away, that nothing is there."""
+    words = together(overlays)
+    found = {name: dict(service) for name, service in (words.get("services") or {}).items()}
+    for kind, *path in words.get(INSTEAD) or ():
+        if kind == "services" and len(path) == 2 and path[0] in found:
+            found[path[0]].setdefault(path[1], None)
+    return found
 
 
 def _refuse_unknown(name: str, service: Tree, known: Iterable[str]) -> None:

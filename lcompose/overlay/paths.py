@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from posixpath import join, normpath, relpath
 from typing import Any, TypeAlias
 
@@ -70,6 +70,18 @@ def _moved_mount(mount: Any, changed: Changed) -> Any:
     source, *rest = fields(str(mount))
     # Without a dot or a slash in front it is the name of a volume.
     return ":".join([changed(source), *rest]) if rest and source.startswith(".") else mount
+
+
+def binds(service: Tree) -> Iterator[tuple[str, bool]]:
+    """What of the host a service has mounted, and whether it can only read that."""
+    for mount in service.get("volumes") or ():
+        if isinstance(mount, Mapping):
+            if mount.get("type") == "bind":
+                yield str(mount.get("source") or ""), bool(mount.get("read_only"))
+            continue
+        source, *rest = fields(str(mount))
+        if rest and source.startswith((".", "/", "~")):
+            yield source, "ro" in ",".join(rest[1:]).split(",")
 
 
 def _moved_file(one: Any, changed: Changed) -> Any:

@@ -8,6 +8,8 @@ from datetime import date
 
 from lcompose.errors import Finding
 from lcompose.load import Node, Path, dotted, leaves, locate, lookup
+from lcompose.overlay.merging import INSTEAD
+from lcompose.overlay.tags import OVERRIDE, RESET, tagged
 from lcompose.schema import Key, Record, anything, mapping, record, suggestion
 
 SECTIONS: Record = {
@@ -50,6 +52,24 @@ OWN_REFUSED: Mapping[Path, str] = {
     ("deploy", "mode"): ONCE,
     ("x-lcompose",): "Leave it out: lcompose knows how its own services are asked.",
 }
+ADDED = "Leave the tag out: what you write is added, and takes the place of the same entry."
+NARROWER = "Put the tag on the one word that it is for, such as deploy.resources.limits."
+# Words of which a service of lcompose's own needs what is there, and what to do instead of a tag.
+OWN_KEPT: Mapping[Path, str] = {
+    (): NARROWER,
+    ("volumes",): ADDED,
+    ("configs",): ADDED,
+    ("environment",): "Put the tag on the one variable.",
+    ("labels",): "Put the tag on the one label.",
+    ("depends_on",): ADDED,
+    ("tmpfs",): "Write services.{name}.tmpfs, outside compose.",
+    ("devices",): "Write 'gpu: none', outside compose.",
+    ("deploy",): NARROWER,
+    ("deploy", "resources"): NARROWER,
+    ("deploy", "resources", "reservations"): "Write 'gpu: none', outside compose.",
+}
+# Of these, what is below is kept too.
+KEPT_WHOLE = (("depends_on",), ("deploy", "resources", "reservations"))
 # Words with texts in them: what stands there unquoted, Compose and we may read as different things.
 TEXTS = ("environment", "labels", "annotations", "sysctls")
 FROM_VARIABLE = re.compile(r"\$\{\w+:?-\.")
@@ -60,7 +80,12 @@ def broken(document: Node, own: Iterable[str]) -> list[Finding]:
     found = lookup(document, ("compose",))
     if found is None or not isinstance(found.value, dict):
         return []
-    return [*_sections(document, found), *_dates(document, found), *_services(document, found, frozenset(own))]
+    return [
+        *_sections(document, found),
+        *_dates(document, found),
+        *_tags(document, found),
+        *_services(document, found, frozenset(own)),
+    ]
 
 
 def _finding(document: Node, path: Path, what: str, fix: str) -> Finding:
@@ -69,7 +94,7 @@ def _finding(document: Node, path: Path, what: str, fix: str) -> Finding:
 
 def _sections(document: Node, compose: Node) -> Iterator[Finding]:
     for name in _mapping(compose):
-        if name not in SECTIONS and not name.startswith(EXTENSION):
+        if name == INSTEAD or (name not in SECTIONS and not name.startswith(EXTENSION)):
             fix = ELSEWHERE.get(name) or suggestion(name, [*SECTIONS, "x-NAME"])
             yield _finding(document, ("compose", name), "this may not stand in compose", fix)
 
@@ -78,6 +103,36 @@ def _dates(document: Node, compose: Node) -> Iterator[Finding]:
     for path, leaf in leaves(compose, ("compose",)):
         if isinstance(leaf.value, date):
             yield _finding(document, path, "this is read as a date", QUOTES)
+
+
+def _tags(document: Node, compose: Node) -> Iterator[Finding]:
+    for path, node in tagged(compose):
+        for wrong in (rule(path, node) for rule in TAG_RULES):
+            if wrong:
+                yield _finding(document, ("compose", *path), *wrong)
+                break
+
+
+def _whole_section(path: Path, node: Node) -> tuple[str, str] | None:
+    if len(path) > 1 or (path and str(path[0]).startswith(EXTENSION)):
+        return None
+    what = f"{node.tag} would take away what lcompose itself makes"
+    return what, "Put the tag on what it is for: a service, a volume, or a word of one."
+
+
+def _in_a_list(path: Path, node: Node) -> tuple[str, str] | None:
+    if not any(isinstance(step, int) for step in path):
+        return None
+    return f"Compose takes no notice of {node.tag} in a list", "Put the tag on the whole list."
+
+
+def _instead_of_nothing(path: Path, node: Node) -> tuple[str, str] | None:
+    if node.tag != OVERRIDE or node.value is not None:
+        return None
+    return f"there is nothing that {OVERRIDE} would put here", f"Write '{RESET} null' to take away what is here."
+
+
+TAG_RULES = (_whole_section, _in_a_list, _instead_of_nothing)
 
 
 def _services(document: Node, compose: Node, own: frozenset[str]) -> Iterator[Finding]:
@@ -151,10 +206,19 @@ def _own_words(name: str, service: Node) -> Found:
             yield path, f"{name} is one of lcompose's own services, which this would break", fix.format(name=name)
 
 
+def _own_tags(name: str, service: Node) -> Found:
+    what = f"{name} is one of lcompose's own services, which this would break"
+    for path, _ in tagged(service):
+        fix = OWN_KEPT.get(path) or next((OWN_KEPT[one] for one in KEPT_WHOLE if path[: len(one)] == one), None)
+        if fix:
+            yield path, what, fix.format(name=name)
+
+
 def _own_networks(name: str, service: Node) -> Found:
     networks = lookup(service, ("networks",))
-    named = [*_mapping(networks), *(one.value for one in _list(networks))]
-    if named and "default" not in named:
+    found = _mapping(networks)
+    named = [*(one for one in found if found[one].tag != RESET), *(one.value for one in _list(networks))]
+    if (found or named) and "default" not in named:
         yield ("networks",), f"the other services would not reach {name}", "Add default to the networks."
 
 
@@ -166,4 +230,4 @@ def _own_variables(name: str, service: Node) -> Found:
 
 Check = Callable[[str, Node], Found]
 EVERY: tuple[Check, ...] = (_refused, _labels, _unquoted, _ports, _paths)
-OF_OURS: tuple[Check, ...] = (_own_words, _own_networks, _own_variables)
+OF_OURS: tuple[Check, ...] = (_own_words, _own_tags, _own_networks, _own_variables)

@@ -11,12 +11,16 @@ from lcompose.spec.text import EnvRef
 class Document:
     """One file of a bundle: a path relative to the bundle, and its whole text.
 
-    A ``private`` one holds a secret, and nobody else may come near it.
+    A ``private`` one holds a secret, and nobody else may come near it. ``mode`` and the owner are those
+    that a container is to see.
     """
 
     path: str
     text: str
     private: bool = False
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
 
 
 @dataclass(frozen=True, slots=True)

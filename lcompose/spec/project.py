@@ -97,10 +97,16 @@ class Hardening:
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorRequest:
-    """A wish for GPUs of one vendor; a target decides in which form it is said."""
+    """A wish for GPUs of one vendor; a target decides in which form it is said.
+
+    ``ids`` are the ones that are wanted, as the vendor's tools call them (numbers, or UUIDs), and ``nodes``
+    the device nodes of just these, where they are known; without ids it is ``count`` of them.
+    """
 
     vendor: str
     count: int | Literal["all"] = "all"
+    ids: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,8 @@ class Service:
     on. ``afterwards`` is a program that is begun in its container once all services are ready.
 
     ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
+    ``user`` is the number of the image's user, where it must be the owner of what the service writes:
+    a rootless engine makes it the person's own; 0 is of no concern.
     """
 
     name: str
@@ -156,6 +164,7 @@ class Service:
     shm_size: str = ""
     stop_grace: int = 10
     gauge: str = ""
+    user: int = 0
 
 
 @dataclass(frozen=True, slots=True)

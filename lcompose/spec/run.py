@@ -50,6 +50,21 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What a container was promised, and what its engine was told to give it.
+
+    ``vendor`` is that of the GPUs it was promised, empty where nobody promised any; ``devices`` are the
+    requests and device nodes in its engine's words.
+    """
+
+    container: str
+    name: str
+    service: str
+    vendor: str = ""
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """A snapshot of one project on one engine."""
 
@@ -157,9 +172,10 @@ class Answer:
 class Remembered:
     """What an earlier command meant with one service.
 
-    ``digest`` tells of everything that it was made of. ``containers`` are the ids that it made;
-    ``done`` those of them that were one-shots and did their job. ``gated`` is how it was judged;
-    ``parts`` are those of its containers then.
+    ``digest`` tells of everything that it was made of, but for what it reads elsewhere: of that,
+    ``inputs`` have a name and a digest each. ``containers`` are the ids that it made; ``done`` those of
+    them that were one-shots and did their job. ``gated`` is how it was judged; ``parts`` are those of
+    its containers then.
     """
 
     digest: str = ""
@@ -167,6 +183,7 @@ class Remembered:
     done: tuple[str, ...] = ()
     gated: Gated | None = None
     parts: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

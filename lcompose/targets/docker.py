@@ -97,6 +97,8 @@ def _service(
         service, more = _self_writing(service, texts)
         environment |= more
     optional = {
+        # Docker cannot make a person of the image's user, and a fresh volume is root's.
+        "user": "0:0" if service.user else "",
         "logging": _logging(service),
         "environment": environment,
         "healthcheck": _healthcheck(service, facts),

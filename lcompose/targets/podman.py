@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lcompose.emit import yaml_text
@@ -41,7 +42,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     inherited = _inherited(project) if facts.form == "run" else ()
     if project.compose:
         tree = laid_over(tree, project, place.home, place.directory, absolute=facts.form == "run")
-        inherited = _further(tree["services"], project, facts, inherited)
+        inherited = _further(tree, project, facts, inherited)
     head = words.header(project, TITLE, f"Start: podman-compose -f {COMPOSE_FILE} up --detach")
     documents = (
         Document(COMPOSE_FILE, yaml_text(tree, head)),
@@ -66,7 +67,7 @@ def _inherited(project: Project) -> tuple[tuple[str, tuple[EnvRef, ...]], ...]:
 
 
 def _further(
-    services: dict[str, Any],
+    tree: dict[str, Any],
     project: Project,
     facts: TargetFacts,
     inherited: tuple[tuple[str, tuple[EnvRef, ...]], ...],
@@ -75,10 +76,10 @@ def _further(
 
     Raises: UsageError for what it would leave out, or show.
     """
-    known = dict(inherited)
+    services, known = tree["services"], dict(inherited)
     for name in together(project.compose).get("services") or {}:
         if facts.form != "run":
-            _refuse_configs(name, services[name])
+            _mount_files(name, services[name], tree)
             continue
         # As for our own services: the order is kept by whoever starts them.
         services[name].pop("depends_on", None)
@@ -92,11 +93,38 @@ def _further(
     return tuple(known.items())
 
 
-def _refuse_configs(name: str, service: dict[str, Any]) -> None:
-    if service.get("configs"):
-        what = "podman-compose leaves configs out"
-        fix = "Mount the file under volumes; 'lcompose up' takes configs too."
-        raise UsageError(what, f"{WHERE}: services.{name}.configs", fix)
+def _mount_files(name: str, service: dict[str, Any], tree: dict[str, Any]) -> None:
+    """Configs in files as the mounts that they are; what is in no file, podman-compose cannot give a service."""
+    for kind in ("configs", "secrets"):
+        declared = {source: how or {} for source, how in (tree.get(kind) or {}).items()}
+        for grant in service.get(kind) or ():
+            how = declared.get(str(grant["source"] if isinstance(grant, Mapping) else grant), {})
+            if "content" in how or "environment" in how:
+                what = f"podman-compose takes no {kind} that are in no file"
+                fix = f"Name a file: {kind}: {{NAME: {{file: ./PATH}}}}. 'lcompose up' takes these too."
+                raise UsageError(what, f"{WHERE}: services.{name}.{kind}", fix)
+    mounts = [_config_mount(grant, tree.get("configs") or {}) for grant in service.pop("configs", None) or ()]
+    if mounts:
+        service["volumes"] = [*(service.get("volumes") or ()), *mounts]
+
+
+def _config_mount(grant: Any, declared: Mapping[str, Any]) -> dict[str, Any]:
+    said: Mapping[str, Any] = grant if isinstance(grant, Mapping) else {"source": grant}
+    source = str(said["source"])
+    file = (declared.get(source) or {}).get("file")
+    if not file:
+        fix = f"Name a file: configs: {{{source}: {{file: ./PATH}}}}"
+        raise UsageError(f"no file is named for the config {source!r}", f"{WHERE}: configs.{source}", fix)
+    target = str(said.get("target") or source)
+    # A file of the system keeps its label where SELinux is on.
+    shared = {} if file.startswith(words.SYSTEM_PATHS) else {"selinux": "z"}
+    return {
+        "type": "bind",
+        "source": file if file.startswith(("/", "~", ".")) else f"./{file}",
+        "target": target if target.startswith("/") else f"/{target}",
+        "read_only": True,
+        "bind": {"create_host_path": False, **shared},
+    }
 
 
 def _split(service: str, environment: dict[str, Any]) -> tuple[list[EnvRef], dict[str, Any]]:
@@ -151,6 +179,8 @@ def _service(
         tree["logging"] = {"driver": "k8s-file", "options": {"max-size": service.log_rotation.max_size}}
     if service.healthcheck:
         tree["healthcheck"] = words.healthcheck(service.healthcheck)
+    if service.user and facts.rootless:
+        tree["userns_mode"] = f"keep-id:uid={service.user}"
     mounts = words.mounts(service, place, project, documents=True)
     if mounts:
         tree["volumes"] = mounts

@@ -159,6 +159,8 @@ def common(service: Service, digest: str) -> dict[str, Any]:
 def _labels(service: Service, digest: str) -> dict[str, str]:
     """What ``down`` and ``status`` must know of a container without any file."""
     found = {labels.DIGEST: digest}
+    if service.accelerator:
+        found[labels.ACCELERATOR] = service.accelerator.vendor
     after = dict.fromkeys([*service.after, *(one.service for one in service.needs)])
     if after:
         found[labels.AFTER] = ",".join(after)
@@ -204,11 +206,11 @@ def _accelerator(service: Service) -> dict[str, Any]:
         return {}
     vendor = vendors.vendor(service.accelerator.vendor)
     words: dict[str, Any] = {}
-    if vendor.form == "reservation":
+    if vendor.driver:
         wish = {"driver": vendor.driver, "count": service.accelerator.count, "capabilities": ["gpu"]}
         words["deploy"] = {"resources": {"reservations": {"devices": [wish]}}}
     else:
-        words["devices"] = list(vendor.devices)
+        words["devices"] = list(vendor.nodes)
     for name, more in (("security_opt", vendor.security_opt), ("cap_add", vendor.cap_add)):
         if more:
             words[name] = [*_hardening(service).get(name, []), *more]

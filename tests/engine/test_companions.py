@@ -15,7 +15,7 @@ import pytest
 
 from lcompose.engines.podman_provider import provider
 from lcompose.lightspeed.companion_files import companion
-from lcompose.lightspeed.companions import needed
+from lcompose.lightspeed.companions import asking, needed
 from lcompose.spec.project import Hardening, Project, VolumeMount
 from lcompose.spec.target import TargetFacts
 from lcompose.targets import Place, translate
@@ -113,7 +113,7 @@ class Stack:
 
     def up(self, lightspeed: str, values: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Starts what the configuration needs, and waits for its health."""
-        found = needed(config(LIGHTSPEED + lightspeed, env=values), {}, frozenset(), server=True)
+        found = needed(asking(config(LIGHTSPEED + lightspeed, env=values), frozenset(), server=True), {})
         assert not found.findings
         services = tuple(replace(one, image=self.image, hardening=self.hardening) for one in found.services)
         volumes = [mount.volume for one in services for mount in one.mounts if isinstance(mount, VolumeMount)]
@@ -294,3 +294,48 @@ def test_ollama_ends_when_a_model_cannot_be_fetched(engine: str, ollama: Callabl
     until(lambda: run(engine, "inspect", "--format", "{{.State.Status}}", name).stdout.strip() == "exited")
     assert run(engine, "inspect", "--format", "{{.State.ExitCode}}", name).stdout.strip() == "1"
     assert "the model gone could not be fetched" in run(engine, "logs", name).stderr
+
+
+# Listens at once, and answers as a server that is loading until it is told that it has done so.
+LOADING = """
+import http.server, os, sys
+class Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known, loaded = self.path == "/health", os.path.exists("/tmp/loaded")
+        self.send_response(404 if not known else 200 if loaded else 503)
+        self.end_headers()
+http.server.HTTPServer(("0.0.0.0", int(sys.argv[1])), Server).serve_forever()
+"""
+
+
+@pytest.fixture
+def loading(engine: str) -> Iterator[Callable[[str], str]]:
+    """Starts what answers like an inference server at its port; gives the container's name."""
+    name = f"test-inference-{os.getpid()}-{free_port()}"
+
+    def start(server: str) -> str:
+        port = str(companion(server, "cuda").port)
+        done = run(engine, "run", "--detach", "--name", name, base_for(engine), "python3", "-c", LOADING, port)
+        assert done.returncode == 0, done.stderr
+        return name
+
+    yield start
+    run(engine, "kill", name)
+    run(engine, "rm", "--force", "--volumes", name)
+
+
+@pytest.mark.parametrize("server", ["vllm", "llamacpp"])
+def test_an_inference_server_is_healthy_when_its_model_is_loaded_and_not_before(
+    engine: str, loading: Callable[[str], str], server: str
+) -> None:
+    check = companion(server, "cuda").service.healthcheck
+    assert check and check.command[0] == "CMD"
+    name = loading(server)
+    asked = (engine, "exec", name, *check.command[1:])
+    # Once it listens it says 503, which is no answer to send a question after.
+    listens = "import socket,sys;socket.create_connection(('127.0.0.1',int(sys.argv[1])),1)"
+    port = str(companion(server, "cuda").port)
+    until(lambda: run(engine, "exec", name, "python3", "-c", listens, port).returncode == 0)
+    assert run(*asked).returncode != 0
+    run(engine, "exec", name, "touch", "/tmp/loaded")
+    assert run(*asked).returncode == 0

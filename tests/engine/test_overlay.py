@@ -40,6 +40,8 @@ compose:
     llama-stack:
       depends_on: {{mcp: {{condition: service_healthy}}}}
       environment: [ADDED=by hand]
+      pids_limit: !override 500
+    unwanted: !reset null
     proxy:
       image: {image}
       command: [python3, /proxy.py]
@@ -64,6 +66,7 @@ compose:
       command: [cat, /site/page.html]
       volumes: ["./site:/site:ro"]
       x-lcompose: {{role: oneshot}}
+    unwanted: {{image: nowhere.example/gone:1}}
     mcp:
       depends_on: {{prepared: {{condition: service_completed_successfully}}}}
 """
@@ -137,6 +140,15 @@ def test_further_services_start_before_and_after_ours(
     assert status.code == 0 and "proxy" in status.out, status.out
     again = lcompose("up", *arguments, cwd=folder, env=env)
     assert "there was nothing to do" in again.out, again.out
+    before = {name: inspected(engine, project, name)["Id"] for name in ("proxy", "mcp", "lightspeed-stack")}
+    # As an editor does it: another file takes its place, which a running container never sees.
+    (folder / "proxy.py").replace(folder / "proxy.old")
+    (folder / "proxy.py").write_text(PROXY.replace("+ self.path", '+ self.path + "?edited"'))
+    edited = lcompose("up", *arguments, cwd=folder, env=env)
+    assert edited.code == 0 and "./proxy.py was changed" in edited.out + edited.err, edited.out + edited.err
+    after = {name: inspected(engine, project, name)["Id"] for name in before}
+    assert {name for name in before if before[name] != after[name]} == {"proxy"}
+    assert b"alive" in answer(front, "/liveness")
     down = lcompose("down", "-p", project, "--engine", engine, "--volumes", cwd=folder)
     assert down.code == 0, down.err
     assert left_behind(engine, project) == {"containers": [], "networks": [], "volumes": []}

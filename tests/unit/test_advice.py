@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from lcompose.lightspeed.advice import judged
-from tests.unit.given import LIGHTSPEED, config
+from tests.unit.given import LIGHTSPEED, RUN, config
 
 DATABASE = LIGHTSPEED + "database: {postgres: {db: '${env.NAME}', user: a, password: 'p'}}\n"
-PROVIDER = "providers: {inference: [{provider_type: x, config: {KEY: '${env.TOKEN}'}}]}\n"
+PROVIDER = (
+    "distro_name: x\nproviders: {inference: [{provider_id: x, provider_type: x, config: {KEY: '${env.TOKEN}'}}]}\n"
+)
 
 
-def said(lightspeed: str = LIGHTSPEED, run: str = "providers: {}", **env: str) -> list[tuple[str, str, str]]:
+def said(lightspeed: str = LIGHTSPEED, run: str = RUN, **env: str) -> list[tuple[str, str, str]]:
     """The findings: at which path, how bad, and what."""
     return [(one.path, one.severity, one.what) for one in judged(config(lightspeed, run, env=env))]
 

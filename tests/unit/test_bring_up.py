@@ -20,8 +20,9 @@ from lcompose.errors import ConfigError, EngineError, LcomposeError, MachineErro
 from lcompose.logs import kept
 from lcompose.memory import history, load, save
 from lcompose.plan import Wanted
+from lcompose.sources import Sources
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.project import Dependency, Probe
+from lcompose.spec.project import Dependency, Port, Probe, Project, Service
 from lcompose.spec.run import Container, Gated, GateSpec, Memory, Plan, Remembered
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineFacts
@@ -73,6 +74,7 @@ def job(
     bundle: Bundle | None = None,
     secrets: Mapping[str, str] | None = None,
     reading: Mapping[str, Any] | None = None,
+    sources: Sources | None = None,
 ) -> Job:
     """One ``up`` of services without any check, which are ready when they run."""
     begun = time.monotonic()
@@ -82,7 +84,7 @@ def job(
         engine=engine,
         facts=EngineFacts("docker", (27, 0), (2, 30)),
         place=place,
-        file="compose.yaml",
+        sources=sources or Sources("compose.yaml"),
         wanted=Wanted(GateSpec("demo", services, timeout, 0.0), digests or dict.fromkeys(names, "1")),
         creation=Creation(compose, names, {}, 60, reading=reading or {}),
         secrets=Secrets(secrets or {}),
@@ -159,6 +161,36 @@ def test_what_changed_is_replaced_and_its_log_is_kept(tmp_path: Path) -> None:
     assert load(tmp_path).of("web").digest == "2"
     [path] = [path for path in kept(tmp_path / "logs") if path.read_text()]
     assert "key=<API_KEY>" in path.read_text()
+
+
+def test_what_a_service_reads_beside_is_remembered_and_told_when_it_was_changed(tmp_path: Path) -> None:
+    engine = Engine(local=["web:1"])
+
+    def with_input(digest: str) -> Job:
+        one = job(tmp_path, engine, WEB)
+        one.wanted = replace(one.wanted, inputs={"web": (("./a.conf", digest),)})
+        return one
+
+    up(with_input("1"))
+    assert load(tmp_path).of("web").inputs == (("./a.conf", "1"),)
+    engine.calls.clear()
+    up(with_input("1"))
+    assert done(engine) == []
+    changed = with_input("2")
+    up(changed)
+    assert done(engine) == ["stop web1", "remove web1", "create demo", "start web2"]
+    assert {step.cause for step in changed.plan.steps if step.verb in ("stop", "start")} == {"./a.conf was changed"}
+    assert load(tmp_path).of("web").inputs == (("./a.conf", "2"),)
+
+
+def test_what_a_stack_of_before_reads_is_remembered_without_replacing_it(tmp_path: Path) -> None:
+    engine = Engine(local=["web:1"])
+    up(job(tmp_path, engine, WEB))
+    engine.calls.clear()
+    one = job(tmp_path, engine, WEB)
+    one.wanted = replace(one.wanted, inputs={"web": (("./a.conf", "1"),)})
+    up(one)
+    assert (done(engine), load(tmp_path).of("web").inputs) == ([], (("./a.conf", "1"),))
 
 
 def test_our_documents_are_written_before_anything_is_created(tmp_path: Path) -> None:
@@ -254,6 +286,7 @@ def test_an_image_that_is_not_here_and_cannot_be_fetched_is_told(service: Gated,
     with pytest.raises(MachineError) as caught:
         up(job(tmp_path, engine, service))
     assert caught.value.what == f"the image {service.image} of web is not here, and is not pulled"
+    assert caught.value.fix == "Build or load it, or name another: services.web.image in compose.yaml"
     assert done(engine) == []
 
 
@@ -283,15 +316,24 @@ def test_a_port_that_another_program_has_is_told_before_anything_is_made(taken: 
     service = replace(WEB, ports=(("127.0.0.1", taken, "tcp"),))
     assert refused(job(tmp_path, Engine(local=["web:1"]), service)) == (
         f"port {taken} on 127.0.0.1, for web, is taken by another program -- "
-        "Stop that program, or publish another port for web."
+        "Stop that program, or publish another port: services.web.ports in compose.yaml"
     )
 
 
 def test_in_our_own_stack_the_setting_is_told_that_moves_the_port(taken: int, tmp_path: Path) -> None:
     service = replace(WEB, ports=(("127.0.0.1", taken, "tcp"),))
-    bundle = Bundle((Document("compose.yaml", ""),))
-    told = refused(job(tmp_path, Engine(local=["web:1"]), service, bundle=bundle))
-    assert f"--set services.web.ports={taken + (10000 if taken < 50000 else -10000)}:{taken}" in told
+    own = Project("demo", (Service("web", "web:1", ports=(Port("127.0.0.1", taken, 80),)),))
+    told = refused(job(tmp_path, Engine(local=["web:1"]), service, sources=Sources("/here", own)))
+    assert f"--set services.web.ports={taken + (10000 if taken < 50000 else -10000)}:80" in told
+
+
+def test_what_can_never_work_of_ones_own_words_is_told_with_where_they_stand(tmp_path: Path) -> None:
+    own = Sources("/here", Project("demo", ()), said={"api": {"depends_on": ["web"]}})
+    waiting = replace(WEB, name="api", depends=(Dependency("web", "healthy"),))
+    with pytest.raises(ConfigError) as caught:
+        up(job(tmp_path, Engine(local=["web:1"]), WEB, waiting, sources=own))
+    (found,) = caught.value.findings
+    assert (str(found.where), found.path) == ("lcompose.yaml", "compose.services.api.depends_on.web")
 
 
 def test_a_port_is_no_trouble_where_it_is_ours_or_elsewhere(taken: int, tmp_path: Path) -> None:

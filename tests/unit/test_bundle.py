@@ -259,6 +259,19 @@ def test_documents_for_the_engine_are_written_without_a_seal_and_replaced_withou
     assert contents(tmp_path) == {"compose.yaml": COMPOSE.text, "config/run.yaml": CONFIG.text}
 
 
+def test_a_document_for_one_user_of_a_container_is_given_to_that_user(tmp_path: Path) -> None:
+    secret = Document("contents/pw", "x", mode=0o400, uid=1001, gid=7)
+    bundle = Bundle((Document("compose.yaml", ""), secret))
+    if os.getuid():
+        with pytest.raises(MachineError, match="only root can give a file to the user 1001:7"):
+            replace_private_bundle(bundle, tmp_path)
+        return
+    for _ in range(2):
+        replace_private_bundle(bundle, tmp_path)
+        found = (tmp_path / "contents/pw").stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o400, 1001, 7)
+
+
 def test_state_is_kept_for_each_engine_and_project_apart(tmp_path: Path) -> None:
     env = {"XDG_STATE_HOME": str(tmp_path)}
     pairs = [("unix:///a", "p"), ("unix:///b", "p"), ("unix:///a", "q")]

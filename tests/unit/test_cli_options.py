@@ -55,6 +55,8 @@ EVERY = (
     ("--engine", "podman", "engine", "podman"),
     ("--runtime", "local", "runtime", "local"),
     ("--gpu", "cuda", "gpu", "cuda"),
+    ("--inference", "ollama", "inference", "ollama"),
+    ("--model", "org/name", "model", "org/name"),
     ("--image", "a=b", "images", ("a=b",)),
     ("--set", "a=b", "sets", ("a=b",)),
 )

@@ -25,6 +25,7 @@ def test_commands_options_and_their_choices_are_offered() -> None:
     assert completed("lcompose up --engine p") == ["podman"]
     assert completed("lcompose up --profile pr") == ["prod"]
     assert completed("lcompose render --gpu r") == ["rocm"]
+    assert completed("lcompose render --inference ll") == ["llamacpp"]
 
 
 def test_the_script_for_bash_is_one_that_bash_reads() -> None:

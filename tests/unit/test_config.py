@@ -169,21 +169,22 @@ def test_ogx_wins_over_llama_stack() -> None:
 
 def test_one_run_tells_everything_that_is_wrong_in_both_documents() -> None:
     source = "name: 1\nservice: {port: 0}\nuser_data_collection: {}\n"
-    assert complaints(source, "providers: {}\nserver: {port: 80}\n") == [
+    assert complaints(source, "distro_name: x\nproviders: {}\nserver: {port: 80}\n") == [
         "lightspeed-stack.yaml:1:1: name: error: input should be a valid string",
         "lightspeed-stack.yaml:2:11: service.port: error: input should be greater than 0",
         "lightspeed-stack.yaml:1:1: error: the key 'ogx' must be there",
-        "run.yaml:2:10: server.port: error: input should be greater than or equal to 1024",
+        "run.yaml:3:10: server.port: error: input should be greater than or equal to 1024",
     ]
 
 
 def test_a_key_that_llama_stack_ignores_is_a_warning_with_its_near_miss() -> None:
     [found] = findings(config(LIGHTSPEED, RUN + "sever: {port: 8321}\n"))
-    assert (str(found.where), found.severity, found.fix) == ("run.yaml:4:1", "warning", "Did you mean 'server'?")
+    assert (str(found.where), found.severity, found.fix) == ("run.yaml:5:1", "warning", "Did you mean 'server'?")
 
 
 def test_providers_may_have_keys_that_are_not_known() -> None:
-    run = "providers: {inference: [{provider_type: 'remote::x', config: {anything: 1}, more: 2}]}\n"
+    provider = "{provider_id: x, provider_type: 'remote::x', config: {anything: 1}, more: 2}"
+    run = f"distro_name: x\nproviders: {{inference: [{provider}]}}\n"
     assert complaints(LIGHTSPEED, run) == []
 
 
@@ -211,6 +212,15 @@ def test_each_missing_variable_is_told_once_at_its_first_place() -> None:
         ("the variable NAME is not set", "lightspeed-stack.yaml:2:7", "name"),
         ("the variable PORT is not set", "lightspeed-stack.yaml:3:17", "service.port"),
         ("the variable ONLY_HERE is not set", "run.yaml:3:13", "image_name"),
+    ]
+
+
+def test_a_variable_in_whose_place_something_else_will_stand_is_not_missing() -> None:
+    lightspeed = LIGHTSPEED.replace("test", "${env.NAME}")
+    run = "providers: {}\nserver: {host: '${env.HOST}'}\ndistro_name: ${env.NAME}\n"
+    rewritten: list[set[Any]] = [{("name",)}, {("server", "host")}]
+    assert [(one.what, str(one.where)) for one in missing_variables(config(lightspeed, run), {}, rewritten)] == [
+        ("the variable NAME is not set", "run.yaml:3:14")
     ]
 
 

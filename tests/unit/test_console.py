@@ -190,6 +190,7 @@ def told(*events: Event, **more: Any) -> str:
         (Event("state", "web", "warming", 1, "no longer ready: x"), "  web: warming: no longer ready: x   (1.0 s)\n"),
         (Event("state", "web", "ready", 1, "HTTP 200"), "  web: ready   (1.0 s)\n"),
         (Event("state", "web", "unloading", 1, "web is running"), "  web: unloading   (1.0 s)\n"),
+        (Event("state", "web", "unloading", 1, "./a was changed"), "  web: unloading: ./a was changed   (1.0 s)\n"),
     ],
 )
 def test_people_are_told_what_is_news(event: Event, text: str) -> None:

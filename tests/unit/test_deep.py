@@ -49,7 +49,7 @@ def test_in_library_mode_one_image_is_asked_of_both_documents() -> None:
 
 
 def test_variables_have_the_values_of_this_moment() -> None:
-    run = "providers: {}\nlogging: {a: '${env.SET}', b: '${env.UNSET:=other}', c: '${env.MISSING}'}\n"
+    run = "distro_name: x\nproviders: {}\nlogging: {a: '${env.SET}', b: '${env.UNSET:=other}', c: '${env.MISSING}'}\n"
     (server, _) = questions(resolved(run=run).project, (1, 2, 5), {"SET": "given"})
     assert {name: server.environment.get(name) for name in ("SET", "UNSET", "MISSING")} == {
         "SET": "given",

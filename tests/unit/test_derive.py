@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from lcompose.lightspeed.config import Configuration
-from lcompose.lightspeed.derive import Edit, applied, insecure_option, lightspeed_edits, run_edits, server_port
+from lcompose.lightspeed.derive import (
+    Edit,
+    applied,
+    insecure_option,
+    lightspeed_edits,
+    run_edits,
+    server_port,
+    settings_removed,
+)
 from lcompose.load import plain
 from lcompose.spec.project import Change
 from lcompose.spec.text import Address
-from tests.unit.given import LCORE_IMAGE, LIGHTSPEED, OLDER, ROOT_IMAGE, RUN, config
+from tests.unit.given import LCORE_IMAGE, LIGHTSPEED, OLDER, ROOT_IMAGE, RUN, config, node
 
 PATIENT = {"max_retries": 60, "retry_delay": 1}
 KEPT = {"sqlite": {"db_path": "/opt/app-root/src/.llama/storage/lightspeed-stack.db"}}
@@ -22,9 +30,9 @@ def lightspeed(found: Configuration, image: Any = LCORE_IMAGE) -> Any:
     return applied(plain(found.lightspeed), "lightspeed-stack.yaml", lightspeed_edits(found, image))[0]
 
 
-def run(found: Configuration, *, gpu: bool = False) -> Any:
+def run(found: Configuration) -> Any:
     """Llama Stack's derived document."""
-    return applied(plain(found.run), "run.yaml", run_edits(found, gpu=gpu))[0]
+    return applied(plain(found.run), "run.yaml", run_edits(found))[0]
 
 
 def reached(url: str, **more: str) -> Any:
@@ -209,66 +217,6 @@ def test_only_a_server_since_1_2_without_certificates_is_told_to_go_without(
     assert insecure_option(config(LIGHTSPEED, RUN + server, version=version)) == option
 
 
-ADDED = {
-    "provider_id": "vllm",
-    "provider_type": "remote::vllm",
-    "config": {"base_url": Address("inference", 8000, "/v1"), "api_token": "not-needed"},
-}
-
-
-@pytest.mark.parametrize(
-    ("providers", "expected"),
-    [
-        ("{}", [ADDED]),
-        ("{inference: null}", [ADDED]),
-        ("{inference: []}", [ADDED]),
-        (
-            "{inference: [{provider_type: 'remote::openai', config: {api_key: '${env.KEY}'}}]}",
-            [{"provider_type": "remote::openai", "config": {"api_key": "${env.KEY}"}}, ADDED],
-        ),
-        (
-            "{inference: [{provider_type: a}, {provider_type: 'remote::vllm', config: {base_url: x, api_token: y}}]}",
-            [
-                {"provider_type": "a"},
-                {
-                    "provider_type": "remote::vllm",
-                    "config": {"base_url": Address("inference", 8000, "/v1"), "api_token": "y"},
-                },
-            ],
-        ),
-        (
-            "{inference: [{provider_type: 'remote::vllm'}]}",
-            [{"provider_type": "remote::vllm", "config": {"base_url": Address("inference", 8000, "/v1")}}],
-        ),
-    ],
-)
-def test_on_a_gpu_the_server_asks_the_inference_service(providers: str, expected: Any) -> None:
-    found = config(LIGHTSPEED, f"version: 2\nproviders: {providers}\n")
-    assert run(found, gpu=True)["providers"]["inference"] == expected
-
-
-def test_a_vllm_provider_that_llama_stack_drops_is_none() -> None:
-    dropped = "{inference: [{provider_id: __disabled__, provider_type: 'remote::vllm'}]}"
-    found = config(LIGHTSPEED, f"version: 2\nproviders: {dropped}\n")
-    assert run(found, gpu=True)["providers"]["inference"][1:] == [ADDED]
-
-
-def test_a_vllm_provider_whose_name_is_empty_without_its_variable_gets_one() -> None:
-    unnamed = "{inference: [{provider_id: '${env.VLLM_URL:+vllm}', provider_type: 'remote::vllm'}]}"
-    found = config(LIGHTSPEED, f"version: 2\nproviders: {unnamed}\n")
-    assert run(found, gpu=True)["providers"]["inference"] == [
-        {
-            "provider_id": "vllm",
-            "provider_type": "remote::vllm",
-            "config": {"base_url": Address("inference", 8000, "/v1")},
-        }
-    ]
-
-
-def test_without_a_gpu_providers_stay() -> None:
-    assert run(config())["providers"] == {}
-
-
 def test_llama_stack_is_renamed_to_ogx_in_0_7() -> None:
     found = lightspeed(config(OLDER.replace("llama_stack: {", "llama_stack: {timeout: 9, ")))
     assert found["ogx"] == {"url": Address("llama-stack", 8321), "timeout": 9, **PATIENT}
@@ -285,3 +233,13 @@ def test_an_older_key_beside_the_newer_one_is_left_out() -> None:
     found = lightspeed(config(LIGHTSPEED + 'llama_stack: {url: "http://older:1"}\n'))
     assert found["ogx"] == {"url": Address("llama-stack", 8321), **PATIENT}
     assert "llama_stack" not in found
+
+
+def test_settings_of_lcompose_that_are_in_the_document_are_removed_and_told() -> None:
+    text = f"{LIGHTSPEED}runtime: container\ncontainer: {{limits: {{memory: 3g}}}}\n"
+    found = settings_removed(node(text))
+    assert [(one.document, one.path, one.before, one.after) for one in found] == [
+        ("lightspeed-stack.yaml", "runtime", "container", ""),
+        ("lightspeed-stack.yaml", "container", "{…}", ""),
+    ]
+    assert settings_removed(node(LIGHTSPEED)) == ()

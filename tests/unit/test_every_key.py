@@ -16,6 +16,7 @@ from lcompose.load import value_at
 from lcompose.spec.project import FileMount, Project, VolumeMount
 from lcompose.spec.text import Address, EnvRef
 from lcompose.workspace import Options, open_workspace
+from tests.unit.given import KNOWING
 
 LCORE, SERVER = "lightspeed-stack", "llama-stack"
 LIGHTSPEED = """
@@ -27,7 +28,7 @@ user_data_collection: {}
 LIBRARY = LIGHTSPEED.replace(
     'url: "http://localhost:8321"', "use_as_library_client: true, library_client_config_path: run.yaml"
 )
-RUN = "version: 2\nproviders: {}\n"
+RUN = "version: 2\ndistro_name: x\nproviders: {}\n"
 OWNED = "/opt/app-root/src/.llama/storage"
 POSTGRES = "{host: db.example.com, db: d, user: u, password: '${env.P}', ca_cert_path: ca.pem}"
 
@@ -135,9 +136,15 @@ def row(
     return pytest.param(f"{base}{lightspeed}\n", f"{run or RUN}\n", wants, env, id=key, marks=marks)
 
 
+def storage(keys: str) -> str:
+    """A run.yaml with a database of keys."""
+    other = "sql_default: {type: sql_sqlite, db_path: /opt/sql.db}"
+    return f"{RUN}storage: {{backends: {{kv_default: {{type: {keys}}}, {other}}}}}"
+
+
 def provider(kind: str, config: str = "{}", api: str = "inference", id: str = "p") -> str:  # noqa: A002  # upstream's word
     """A run.yaml with one provider."""
-    return f"version: 2\nproviders: {{{api}: [{{provider_id: '{id}', provider_type: '{kind}', config: {config}}}]}}"
+    return f"distro_name: x\nproviders: {{{api}: [{{provider_id: '{id}', provider_type: '{kind}', config: {config}}}]}}"
 
 
 def in_section(words: str) -> str:
@@ -249,7 +256,9 @@ LLAMA_STACK_ROWS = [
         "",
         "",
         runs_with("apis", value=["inference"]),
-        base=in_section("config: {baseline: empty, native_override: {apis: [inference], providers: {}}}"),
+        base=in_section(
+            "config: {baseline: empty, native_override: {distro_name: x, apis: [inference], providers: {}}}"
+        ),
     ),
 ]
 
@@ -383,24 +392,25 @@ AUTHENTICATION_ROWS = [
     ),
 ]
 
+FILES = "{storage_dir: /data/files, metadata_store: {backend: sql_default, table_name: files}}"
 BYOK = "rag: {byok: {stores: [{rag_id: docs, vector_db_id: vs, BACKEND}]}}"
 KNOWLEDGE_ROWS = [
     row(
         "rag.byok.stores[] faiss",
         BYOK.replace("BACKEND", "backend: faiss, db_path: rag/docs.db"),
-        "",
+        KNOWING,
         mounts(SERVER, "rag/docs.db", "/app/rag/docs.db", read_only=False),
     ),
     row(
         "rag.byok.stores[].embedding_model",
         BYOK.replace("BACKEND", "backend: faiss, db_path: /rag/docs.db"),
-        "",
+        KNOWING,
         keeps(SERVER, "/root/.cache/huggingface", "models"),
     ),
     row(
         "rag.byok.stores[] pgvector",
         BYOK.replace("BACKEND", "backend: pgvector"),
-        "",
+        KNOWING,
         needs(SERVER, "POSTGRES_PASSWORD"),
     ),
     row(
@@ -412,7 +422,7 @@ KNOWLEDGE_ROWS = [
     row(
         "rag.okp",
         "rag: {okp: {offline: true}, retrieval: {inline: {sources: [okp]}}}",
-        "",
+        KNOWING,
         runs("rhokp"),
     ),
 ]
@@ -537,26 +547,26 @@ RUN_ROWS = [
     row(
         "storage.backends sqlite",
         "",
-        RUN + "storage: {backends: {kv: {type: kv_sqlite, db_path: ~/.llama/kv.db}}}",
-        runs_with("storage", "backends", "kv", "db_path", value="/root/.llama/kv.db"),
+        storage("kv_sqlite, db_path: ~/.llama/kv.db"),
+        runs_with("storage", "backends", "kv_default", "db_path", value="/root/.llama/kv.db"),
         keeps(SERVER, "/root/.llama"),
     ),
     row(
         "storage.backends postgres",
         "",
-        RUN + "storage: {backends: {kv: {type: kv_postgres, host: pg, user: u, password: abcdef}}}",
-        needs(SERVER, "LLAMA_STACK_STORAGE_BACKENDS_KV_PASSWORD"),
+        storage("kv_postgres, host: pg, user: u, password: abcdef"),
+        needs(SERVER, "LLAMA_STACK_STORAGE_BACKENDS_KV_DEFAULT_PASSWORD"),
     ),
     row(
         "storage.backends.ca_cert_path",
         "",
-        RUN + "storage: {backends: {kv: {type: kv_postgres, user: u, password: '${env.P}', ca_cert_path: ca.pem}}}",
+        storage("kv_postgres, user: u, password: '${env.P}', ca_cert_path: ca.pem"),
         mounts(SERVER, "ca.pem", "/app/ca.pem"),
     ),
     row(
         "inline::localfs",
         "",
-        provider("inline::localfs", "{storage_dir: /data/files}", "files"),
+        provider("inline::localfs", FILES, "files"),
         keeps(SERVER, "/data/files"),
     ),
     row(

@@ -10,6 +10,7 @@ import pytest
 from lcompose.errors import ConfigError, UsageError
 from lcompose.load import locate, plain
 from lcompose.workspace import Options, Workspace, open_workspace
+from tests.unit.given import KNOWING
 
 BASE = "name: x\nservice: {}\nuser_data_collection: {}\n"
 UNIFIED = (
@@ -79,7 +80,8 @@ def test_the_variables_of_what_is_made_reach_llama_stack(tmp_path: Path) -> None
 
 def test_a_profile_is_read_from_the_configurations_own_folder(tmp_path: Path) -> None:
     source = BASE + "ogx: {url: 'http://localhost:8321', config: {profile: mine.yaml}}\n"
-    profile = "version: 2\nproviders: {inference: [{provider_id: own, provider_type: 'remote::openai', config: {}}]}\n"
+    provider = "{provider_id: own, provider_type: 'remote::openai', config: {}}"
+    profile = f"distro_name: x\nproviders: {{inference: [{provider}]}}\n"
     found = documents(opened(tmp_path, source, mine=profile))
     assert "own" in providers(found["run.yaml"])
 
@@ -109,7 +111,7 @@ def test_what_is_wrong_in_it_is_told_where_the_person_wrote_it(tmp_path: Path) -
 def test_knowledge_of_ones_own_is_added_to_a_run_yaml_and_told(tmp_path: Path) -> None:
     store = "{rag_id: docs, vector_db_id: docs, db_path: /data/docs.db}"
     source = BASE + f"ogx: {{url: 'http://localhost:8321'}}\nrag: {{byok: {{stores: [{store}]}}}}\n"
-    found = opened(tmp_path, source, "version: 2\nproviders: {}\n")
+    found = opened(tmp_path, source, KNOWING)
     run = documents(found)["run.yaml"]
     assert any("docs" in name for name in providers(run, "vector_io"))
     assert any("docs.db" in str(one) for one in run["storage"]["backends"].values())
@@ -118,8 +120,8 @@ def test_knowledge_of_ones_own_is_added_to_a_run_yaml_and_told(tmp_path: Path) -
 
 
 def test_without_anything_to_add_the_run_yaml_is_the_persons_own(tmp_path: Path) -> None:
-    run = "version: 2\nproviders:\n  inference: [{provider_type: 'remote::openai'}]\n"
+    run = "distro_name: x\nproviders:\n  inference: [{provider_id: x, provider_type: 'remote::openai'}]\n"
     found = opened(tmp_path, BASE + "ogx: {url: 'http://localhost:8321'}\n", run)
     node = found.resolved.configuration.run
-    assert plain(node) == {"version": 2, "providers": {"inference": [{"provider_type": "remote::openai"}]}}
+    assert plain(node)["providers"] == {"inference": [{"provider_id": "x", "provider_type": "remote::openai"}]}
     assert str(locate(node, ("providers", "inference"))) == "run.yaml:3:3"

@@ -28,7 +28,6 @@ from lcompose.host import (
     port_is_free,
     private_folder,
     read_file,
-    readable_by_others,
     run,
     running,
     socket_listens,
@@ -107,17 +106,6 @@ def test_whether_something_is_there_is_never_an_error(tmp_path: Path) -> None:
         False,
         False,
     ]
-
-
-@pytest.mark.parametrize(
-    ("mode", "folder", "readable"),
-    [(0o644, False, True), (0o640, False, False), (0o755, True, True), (0o744, True, False)],
-)
-def test_what_others_may_read(mode: int, folder: bool, readable: bool, tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.mkdir() if folder else path.write_text("x")
-    path.chmod(mode)
-    assert readable_by_others(path) is readable
 
 
 def test_the_content_of_a_file_is_its_bytes_and_of_anything_else_nothing(tmp_path: Path) -> None:

@@ -346,3 +346,30 @@ def test_every_scalar_is_a_leaf_with_its_path() -> None:
 def test_a_finding_reads_as_place_path_verdict_and_way_out() -> None:
     finding = Finding(Position("f.yaml", 3, 5), "a.b", "unknown key", "Did you mean 'c'?")
     assert str(finding) == "f.yaml:3:5: a.b: error: unknown key\n    Did you mean 'c'?"
+
+
+TAGS = {"own": frozenset({"!a", "!b"})}
+
+
+def test_tags_that_are_known_below_a_key_are_kept_and_their_values_are_what_they_would_be() -> None:
+    text = "own: {l: !a [1, !b x], m: !b {k: !a 5}, n: !a '5', o: !a , p: &p !b true, q: *p}"
+    own = parse(text.encode(), "f", TAGS).value["own"]  # type: ignore[index, call-overload]
+    assert plain(own) == {"l": [1, "x"], "m": {"k": 5}, "n": "5", "o": None, "p": True, "q": True}
+    tags = {name: one.tag for name, one in own.value.items()}
+    assert tags == {"l": "!a", "m": "!b", "n": "!a", "o": "!a", "p": "!b", "q": "!b"}
+    assert (own.value["l"].value[1].tag, own.value["m"].value["k"].tag, own.tag) == ("!b", "!a", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("{other: !a x}", "1:9"),
+        ("{other: {own: !a x}}", "1:15"),
+        ("!a {own: x}", "1:1"),
+        ("own: x\nother: [!a x]", "2:9"),
+    ],
+)
+def test_tags_that_are_known_below_a_key_are_unknown_elsewhere(text: str, where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text.encode(), "f", TAGS)
+    assert [f"{one.where}: {one.what}" for one in caught.value.findings] == [f"f:{where}: the tag !a is not known"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from lcompose.cli.stack import open_rendered
 from lcompose.emit import yaml_text
 from lcompose.errors import ConfigError, UsageError
 from lcompose.gatespec import refuse_impossible, with_overlay
-from lcompose.load import parse
-from lcompose.overlay.merging import fields, merged, together
-from lcompose.overlay.ours import mount_targets, passed_on, waits_for
-from lcompose.overlay.paths import relocated, seen_from
+from lcompose.load import parse, plain
+from lcompose.overlay.merging import INSTEAD, fields, merged, together
+from lcompose.overlay.ours import mount_targets, passed_on, said_of, waits_for
+from lcompose.overlay.paths import binds, relocated, seen_from
+from lcompose.overlay.tags import TAGGED, with_paths, without_reset
 from lcompose.settings import FILE, checked_layer, resolve_settings
 from lcompose.spec.bundle import Bundle
-from lcompose.spec.project import Dependency, Derived, DocumentMount, Probe, Project, Service
+from lcompose.spec.project import Dependency, Derived, DocumentMount, Port, Probe, Project, Service, VolumeMount
 from lcompose.spec.run import Gated, GateSpec
 from lcompose.spec.target import Form, TargetFacts
 from lcompose.spec.text import EnvRef
@@ -157,6 +159,7 @@ MERGES: list[tuple[str, str, str]] = [
     ("{profiles: [a]}", "{profiles: [a, b]}", "{profiles: [a, b]}"),
     ("{links: ['other:o']}", "{links: [another]}", "{links: ['other:o', another]}"),
 ]
+DEPENDS_ON_ANOTHER = "{depends_on: {another: {condition: service_started, required: true}}}"
 # The same for what stands beside the services; the names in it are not those of the services' words.
 BESIDE: list[tuple[str, str, str]] = [
     ("{volumes: {a: }}", "{volumes: {a: {driver: x}, b: }}", "{volumes: {a: {driver: x}, b: }}"),
@@ -238,7 +241,7 @@ def config(compose: list[str], folder: Path, *trees: Any) -> Any:
     files = []
     for number, one in enumerate(trees):
         path = folder / f"{number}.yaml"
-        path.write_text(yaml_text(one))
+        path.write_text(one if isinstance(one, str) else yaml_text(one))
         files += ["--file", str(path)]
     argv = [*compose, "--project-name", "demo", *files, "--profile", "*", "config"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
@@ -295,6 +298,118 @@ def test_compose_itself_merges_what_is_beside_so(compose: list[str], tmp_path: P
     uses = tree("{image: i, networks: [n, m], configs: [f], secrets: [s, t], volumes: ['a:/a', 'b:/b', 'c:/c']}")
     base = {"services": {"web": uses}, **base}
     assert differences(compose, tmp_path, base, over) == {}
+
+
+# A service of one file, its words in another with tags, and the service that they are together.
+INSTEAD_OF: list[tuple[str, str, str]] = [
+    ("{ports: ['80:80']}", "{ports: !reset []}", "{}"),
+    ("{ports: ['80:80']}", "{ports: !reset null}", "{}"),
+    ("{ports: ['80:80']}", "{ports: !reset }", "{}"),
+    ("{ports: ['80:80']}", "{ports: !reset ['81:81']}", "{}"),
+    ("{ports: ['80:80', '81:81']}", "{ports: !override ['82:82']}", "{ports: ['82:82']}"),
+    ("{}", "{ports: !override ['82:82'], labels: !reset {a: b}}", "{ports: ['82:82']}"),
+    ("{environment: {A: '1', B: '2'}}", "{environment: {A: !reset null, C: '3'}}", "{environment: {B: '2', C: '3'}}"),
+    ("{environment: {A: '1', B: '2'}}", "{environment: !override [C=3]}", "{environment: {C: '3'}}"),
+    ("{environment: [A=1]}", "{environment: !override {C: '3'}}", "{environment: {C: '3'}}"),
+    ("{dns: 1.1.1.1}", "{dns: !override 8.8.8.8}", "{dns: [8.8.8.8]}"),
+    ("{image: a}", "{image: !override b}", "{image: b}"),
+    ("{labels: {n: '0'}}", "{labels: {n: !override '1'}}", "{labels: {n: '1'}}"),
+    ("{read_only: true}", "{read_only: !reset false}", "{}"),
+    ("{command: [a]}", "{command: !reset null}", "{}"),
+    (
+        "{deploy: {resources: {limits: {cpus: '1', memory: 1g}}}}",
+        "{deploy: {resources: {limits: {cpus: !reset null}}}}",
+        "{deploy: {resources: {limits: {memory: 1g}}}}",
+    ),
+    (
+        "{deploy: {resources: {limits: {cpus: '1', memory: 1g}}}}",
+        "{deploy: {resources: {limits: !override {pids: 5}}}}",
+        "{deploy: {resources: {limits: {pids: 5}}}}",
+    ),
+    (
+        "{healthcheck: {test: [CMD, a], retries: 2}}",
+        "{healthcheck: {test: !reset null, retries: !override 5}}",
+        "{healthcheck: {retries: 5}}",
+    ),
+    ("{depends_on: [other, another]}", "{depends_on: {other: !reset null}}", DEPENDS_ON_ANOTHER),
+    ("{networks: [one, two]}", "{networks: {two: !reset null}}", "{networks: {one: }}"),
+    ("{image: a, tty: true, expose: ['80']}", "!override {image: b}", "{image: b}"),
+    ("{volumes: ['va:/x', 'vb:/y']}", "{volumes: !override ['vc:/x']}", "{volumes: ['vc:/x']}"),
+]
+
+
+def read_words(text: str) -> Any:
+    """Words of Compose with tags, as the settings have them."""
+    document = parse(f"compose: {text}".encode(), "lcompose.yaml", TAGGED)
+    return with_paths(plain(without_reset(document)), document)["compose"]
+
+
+def without_paths(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != INSTEAD}
+
+
+@pytest.mark.parametrize(("base", "over", "result"), INSTEAD_OF)
+def test_a_tag_takes_away_what_was_there(base: str, over: str, result: str) -> None:
+    found = merged({"services": {"a": tree(base)}}, read_words(f"{{services: {{a: {over}}}}}"))
+    assert without_paths(found) == {"services": {"a": tree(result)}}
+
+
+def test_compose_itself_takes_away_so(compose: list[str], tmp_path: Path) -> None:
+    pairs = {f"s{number}": (tree(base), over) for number, (base, over, _) in enumerate(INSTEAD_OF)}
+    base = file_of({name: {"image": "i", **one} for name, (one, _) in pairs.items()})
+    text = "\n".join(["services:", *(f"  {name}: {over}" for name, (_, over) in pairs.items())])
+    ours = config(compose, tmp_path, without_paths(merged(base, read_words(f"\n{indented(text)}"))))
+    assert ours == config(compose, tmp_path, base, text)
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "result"),
+    [
+        ("{ports: ['1:1']}", "{ports: !reset []}", "{}"),
+        ("{ports: !reset []}", "{ports: ['1:1']}", "{ports: ['1:1']}"),
+        ("{ports: !override ['9:9']}", "{ports: ['1:1']}", "{ports: ['9:9', '1:1']}"),
+        ("{environment: {A: !reset null}}", "{environment: {A: '9'}}", "{environment: {A: '9', B: '2'}}"),
+        ("{environment: [A=5]}", "{environment: !override [C=5]}", "{environment: {C: '5'}}"),
+    ],
+)
+def test_of_several_layers_each_takes_away_what_was_there_before(
+    compose: list[str], tmp_path: Path, first: str, second: str, result: str
+) -> None:
+    base = {"services": {"a": tree("{image: i, ports: ['80:80'], environment: {B: '2', A: '1'}}")}}
+    layers = [f"{{services: {{a: {one}}}}}" for one in (first, second)]
+    found = without_paths(merged(base, together(map(read_words, layers))))
+    expected = {**base["services"]["a"], **tree(result)}
+    gone = {word for word in ("ports",) if word in first and word not in tree(result)}
+    assert found["services"]["a"] == {word: value for word, value in expected.items() if word not in gone}
+    assert config(compose, tmp_path, found) == config(compose, tmp_path, base, *layers)
+
+
+@pytest.mark.parametrize(
+    ("base", "over"),
+    [
+        ("{volumes: {va: {labels: {a: b}}}}", "{volumes: {va: !override {name: x}}}"),
+        ("{networks: {one: {internal: true}}}", "{networks: {one: {internal: !reset null, labels: [a]}}}"),
+        ("{secrets: {c: {file: /c}}}", "{secrets: {c: !override {environment: C}}}"),
+        ("{secrets: {c: {file: /c}}}", "{secrets: {c: {file: !reset null, environment: C}}}"),
+    ],
+)
+def test_compose_itself_takes_away_so_beside_the_services(
+    compose: list[str], tmp_path: Path, base: str, over: str
+) -> None:
+    uses = tree("{image: i, networks: [one], secrets: [c], volumes: ['va:/x']}")
+    whole = {
+        "services": {"web": uses},
+        "volumes": {"va": None},
+        "networks": {"one": None},
+        "secrets": {"c": {"file": "/c"}},
+    }
+    start = {**whole, **tree(base)}
+    found = config(compose, tmp_path, without_paths(merged(start, read_words(over))))
+    assert found == config(compose, tmp_path, start, over)
 
 
 NAMES = st.sampled_from(["A", "B", "C"])
@@ -408,6 +523,20 @@ def test_colons_inside_of_something_do_not_separate(text: str, found: list[str])
     assert fields(text) == found
 
 
+def test_what_a_service_mounts_of_the_host_is_known() -> None:
+    said = tree("""
+      volumes:
+      - ./a:/a:ro,z
+      - /b:/b:rw
+      - ~/c:/c
+      - named:/d:ro
+      - /only
+      - {type: bind, source: /e, target: /e, read_only: true}
+      - {type: volume, source: v, target: /f}
+    """)
+    assert list(binds(said)) == [("./a", True), ("/b", False), ("~/c", False), ("/e", True)]
+
+
 # ---------------------------------------------------------------- over what is rendered
 
 
@@ -490,6 +619,39 @@ def test_who_need_not_be_there_may_be_missing() -> None:
     rendered("{services: {x: {image: a, depends_on: {no: {condition: service_started, required: false}}}}}")
 
 
+def test_what_ours_publish_may_be_other_ports_and_nothing_tells_of_the_tag() -> None:
+    own = Service("web", "web:1", ports=(Port("127.0.0.1", 8080, 80),))
+    words = read_words("{services: {web: {ports: !override ['9:80'], restart: !reset null}, gone: !reset null}}")
+    text = translate(Project("demo", (own,), compose=(words,)), TargetFacts(), PLACE).main.text
+    web = yaml.safe_load(text)["services"]["web"]
+    assert (web["ports"], "restart" in web) == (["9:80"], False)
+    assert list(yaml.safe_load(text)["services"]) == ["web"]
+    assert INSTEAD not in text and "!" not in text
+
+
+def test_a_volume_of_ours_may_be_another_and_not_none() -> None:
+    own = Service("web", "web:1", mounts=(VolumeMount("data", "/data"),))
+    project = Project("demo", (own,), volumes=("data",), compose=(read_words("{volumes: {data: !reset null}}"),))
+    with pytest.raises(UsageError, match="'data' is one of lcompose's own volumes"):
+        translate(project, TargetFacts(), PLACE)
+    another = replace(project, compose=(read_words("{volumes: {data: !override {external: true}}}"),))
+    assert yaml.safe_load(translate(another, TargetFacts(), PLACE).main.text)["volumes"] == {"data": {"external": True}}
+
+
+def test_a_path_behind_a_tag_starts_from_the_persons_folder_too() -> None:
+    words = read_words(
+        "{services: {m: {image: m, volumes: !override ['./m:/m']}}, secrets: {s: !override {file: ./s}}}"
+    )
+    found = relocated(words, seen_from("/my/here", "/far/away/from", absolute=False))
+    assert found["services"]["m"]["volumes"] == ["/my/here/m:/m"]
+    assert found["secrets"] == {"s": {"file": "/my/here/s"}}
+
+
+def test_what_is_said_of_a_service_is_known_though_it_is_taken_away() -> None:
+    words = read_words("{services: {web: {ports: !reset [], tty: true}, gone: !reset null}}")
+    assert said_of([words]) == {"web": {"tty": True, "ports": None}}
+
+
 def test_a_folder_elsewhere_still_finds_the_persons_files() -> None:
     found = rendered(BETWEEN, form="folder", place=Place("/my/here/deploy", {}, "/my/here"))
     assert found["services"]["mcp"]["volumes"] == ["../m:/m"]
@@ -524,11 +686,45 @@ def test_for_podman_a_secret_under_another_name_is_refused() -> None:
     assert caught.value.where == "compose in lcompose.yaml: services.m.environment.A_TOKEN"
 
 
-def test_podman_composes_own_file_keeps_the_order_and_takes_no_configs() -> None:
+def test_podman_composes_own_file_keeps_the_order() -> None:
     found = rendered(BETWEEN, "podman", "folder")["services"]
     assert list(found["mcp"]["depends_on"]) == ["db"]
-    with pytest.raises(UsageError, match="podman-compose leaves configs out"):
-        rendered("{services: {m: {image: m, configs: [x]}}, configs: {x: {content: a}}}", "podman", "folder")
+
+
+def test_podman_composes_own_file_mounts_what_is_a_config_in_a_file() -> None:
+    said = """
+    services:
+      m: {image: m, volumes: ['v:/v'], configs: [x, {source: y, target: /etc/y}], secrets: [s]}
+    configs: {x: {file: x.txt}, y: {file: /abs/y}}
+    secrets: {s: {file: ./s}}
+    volumes: {v: }
+    """
+    found = rendered(said, "podman", "folder", Place("/my/here/out", {}, "/my/here"))["services"]["m"]
+    shared = {"create_host_path": False, "selinux": "z"}
+    assert found["volumes"] == [
+        "v:/v",
+        {"type": "bind", "source": "../x.txt", "target": "/x", "read_only": True, "bind": shared},
+        {"type": "bind", "source": "/abs/y", "target": "/etc/y", "read_only": True, "bind": shared},
+    ]
+    assert (found["secrets"], "configs" in found) == (["s"], False)
+
+
+@pytest.mark.parametrize(
+    ("said", "what", "where"),
+    [
+        ("{services: {m: {image: m, configs: [x]}}, configs: {x: {content: a}}}", "takes no configs that", "m.configs"),
+        (
+            "{services: {m: {image: m, secrets: [{source: x, target: y}]}}, secrets: {x: {environment: A}}}",
+            "takes no secrets that",
+            "m.secrets",
+        ),
+        ("{services: {m: {image: m, configs: [x]}}}", "no file is named for the config 'x'", "configs.x"),
+    ],
+)
+def test_podman_composes_own_file_takes_nothing_that_is_in_no_file(said: str, what: str, where: str) -> None:
+    with pytest.raises(UsageError, match=what) as caught:
+        rendered(said, "podman", "folder")
+    assert caught.value.where.endswith(where) and "file: ./PATH" in caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -569,7 +765,7 @@ def complaints(said: str) -> list[str]:
     """What is wrong with an lcompose.yaml whose compose is this."""
     text = f"compose:\n  {said}\n"
     try:
-        checked_layer("lcompose.yaml", parse(text.encode(), "lcompose.yaml"), FILE)
+        checked_layer("lcompose.yaml", parse(text.encode(), "lcompose.yaml", TAGGED), FILE)
     except ConfigError as error:
         return [str(found) for found in error.findings]
     return []
@@ -620,6 +816,37 @@ OURS = "lightspeed-stack is one of lcompose's own services, which this would bre
             "this path may be relative, and would start from another folder",
         ),
         ("{x-when: 2025-01-01}", "2:4: compose.x-when", "this is read as a date"),
+        ("{x-lcompose-instead: []}", "2:4: compose.x-lcompose-instead", "this may not stand in compose"),
+        ("{services: !override {}}", "2:4: compose.services", "!override would take away what lcompose itself makes"),
+        ("{volumes: !reset {}}", "2:4: compose.volumes", "!reset would take away what lcompose itself makes"),
+        (
+            "{services: {a: {image: i, ports: [!reset '80:80']}}}",
+            "2:37: compose.services.a.ports[0]",
+            "Compose takes no notice of !reset in a list",
+        ),
+        (
+            "{services: {a: {labels: !override }}}",
+            "2:19: compose.services.a.labels",
+            "there is nothing that !override would put here",
+        ),
+        ("{services: {lightspeed-stack: !reset null}}", "2:15: compose.services.lightspeed-stack", OURS),
+        ("{services: {lightspeed-stack: !override {tty: true}}}", "2:15: compose.services.lightspeed-stack", OURS),
+        ("{services: {lightspeed-stack: {image: !reset x}}}", "2:34: compose.services.lightspeed-stack.image", OURS),
+        (
+            "{services: {lightspeed-stack: {volumes: !reset []}}}",
+            "2:34: compose.services.lightspeed-stack.volumes",
+            OURS,
+        ),
+        (
+            "{services: {lightspeed-stack: {depends_on: {mcp: !reset null}}}}",
+            "2:47: compose.services.lightspeed-stack.depends_on.mcp",
+            OURS,
+        ),
+        (
+            "{services: {lightspeed-stack: {networks: {default: !reset null}}}}",
+            "2:34: compose.services.lightspeed-stack.networks",
+            "the other services would not reach lightspeed-stack",
+        ),
         ("{services: {lightspeed-stack: {image: x}}}", "2:34: compose.services.lightspeed-stack.image", OURS),
         ("{services: {lightspeed-stack: {command: x}}}", "2:34: compose.services.lightspeed-stack.command", OURS),
         ("{services: {lightspeed-stack: {scale: 2}}}", "2:34: compose.services.lightspeed-stack.scale", OURS),
@@ -656,6 +883,11 @@ def test_what_may_not_be_said_is_told_with_its_place(said: str, place: str, what
         "{services: {lightspeed-stack: {networks: [default, front], user: '1', restart: no}}, networks: {front: }}",
         "{services: {lightspeed-stack: {networks: {default: , front: }}}}",
         "{services: {a: {volumes: ['${V}:/x', './${V:-x}:/y']}}}",
+        "{services: {a: !reset null, b: !override {image: i}, c: {image: !override i, labels: !reset {}}}}",
+        "{services: {lightspeed-stack: {ports: !override ['1:1'], restart: !reset null, labels: {x: !reset null}}}}",
+        "{services: {lightspeed-stack: {deploy: {resources: {limits: !override {memory: 1g}}}}}}",
+        "{volumes: {a: !reset null}}",
+        "{x-a: !override [a]}",
     ],
 )
 def test_what_may_be_said_is_no_error(said: str) -> None:

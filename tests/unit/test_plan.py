@@ -50,9 +50,10 @@ def up(
     digests: Mapping[str, str] = DIGESTS,
     memory: Memory = KNOWN,
     sweep: bool = True,
+    inputs: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
 ) -> Plan:
     """The plan to get what is wanted."""
-    wanted = Wanted(GateSpec("demo", tuple(services)), digests, images, sweep)
+    wanted = Wanted(GateSpec("demo", tuple(services)), digests, images, sweep, inputs or {})
     return plan_up(wanted, Observed(found), memory)
 
 
@@ -114,6 +115,31 @@ def test_what_it_depends_on_is_left_alone_where_only_a_dependent_changed() -> No
         ["create demo"],
         ["start web"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("remembered", "now", "cause"),
+    [
+        ((("./a", "1"), ("./b", "1")), (("./a", "2"), ("./b", "1")), "./a was changed"),
+        ((("./a", "1"), ("./b", "1")), (("./a", "2"), ("./b", "2")), "./a and ./b were changed"),
+    ],
+)
+def test_what_reads_a_file_that_was_changed_is_replaced(remembered: Any, now: Any, cause: str) -> None:
+    memory = Memory({"db": KNOWN.of("db"), "web": replace(KNOWN.of("web"), inputs=remembered)})
+    plan = up(*BOTH, inputs={"web": now}, memory=memory)
+    assert causes(plan) == {
+        "keep-logs web": "web has ended",
+        "stop web": cause,
+        "remove web": cause,
+        "create demo": f"web: {cause}",
+        "start web": cause,
+    }
+
+
+@pytest.mark.parametrize("remembered", [(), (("./a", "1"),), (("./a", "1"), ("./gone", "2"))])
+def test_a_file_that_is_as_it_was_or_was_never_seen_changes_nothing(remembered: Any) -> None:
+    memory = Memory({"db": KNOWN.of("db"), "web": replace(KNOWN.of("web"), inputs=remembered)})
+    assert up(*BOTH, inputs={"web": (("./a", "1"),)}, memory=memory) == Plan()
 
 
 def test_dependents_of_dependents_are_stopped_first() -> None:

@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from lcompose.access import Reader
 from lcompose.errors import ConfigError, UsageError
-from lcompose.resolve import Resolved, missing_files, unreadable_files
+from lcompose.lightspeed.images import choose_images
+from lcompose.merge import Layer
+from lcompose.resolve import Resolved, missing_files, readers, unreadable_files
+from lcompose.settings import resolve_settings
 from lcompose.spec.project import (
+    Dependency,
     DocumentMount,
     FileMount,
     Hardening,
@@ -56,7 +61,9 @@ def test_a_small_configuration_is_two_services_with_a_document_each() -> None:
 
 
 def test_a_remote_server_leaves_one_service_and_one_document() -> None:
-    found = resolved(REMOTE, "providers: {}\nserver: {tls_certfile: a.crt, tls_keyfile: b.key, host: here}\n")
+    found = resolved(
+        REMOTE, "distro_name: x\nproviders: {}\nserver: {tls_certfile: a.crt, tls_keyfile: b.key, host: here}\n"
+    )
     assert names(found) == ["lightspeed-stack"]
     assert [one.name for one in found.project.documents] == ["lightspeed-stack.yaml"]
     assert found.files == ()
@@ -64,7 +71,9 @@ def test_a_remote_server_leaves_one_service_and_one_document() -> None:
 
 
 def test_in_library_mode_one_service_reads_both_documents() -> None:
-    found = resolved(LIBRARY, "providers: {}\nexternal_providers_dir: ${env.HOME}/more\nlogging: ${env.LEVEL}\n")
+    found = resolved(
+        LIBRARY, "distro_name: x\nproviders: {}\nexternal_providers_dir: ${env.HOME}/more\nlogging: ${env.LEVEL}\n"
+    )
     service = found.project.service("lightspeed-stack")
     assert names(found) == ["lightspeed-stack"]
     assert [(one.name, one.filename) for one in found.project.documents] == [
@@ -97,13 +106,14 @@ def test_in_library_mode_lightspeed_core_is_told_where_run_yaml_is_and_nothing_i
 def test_in_library_mode_a_gpu_serves_lightspeed_core_itself() -> None:
     found = resolved(LIBRARY, settings={"gpu": "cuda"})
     assert names(found) == ["inference", "lightspeed-stack"]
-    assert found.project.service("lightspeed-stack").after == ("inference",)
+    assert found.project.service("lightspeed-stack").needs == (Dependency("inference", "healthy"),)
 
 
 def test_a_gpu_adds_an_inference_service_in_front() -> None:
     found = resolved(settings={"gpu": "cuda"})
     assert names(found) == ["inference", "llama-stack", "lightspeed-stack"]
-    assert found.project.service("llama-stack").after == ("inference",)
+    # It asks once which models there are: what is not there by then, is not there for it.
+    assert found.project.service("llama-stack").needs == (Dependency("inference", "healthy"),)
     run: Any = found.project.documents[1].tree
     assert run["providers"]["inference"][0]["config"]["base_url"] == Address("inference", 8000, "/v1")
 
@@ -134,9 +144,18 @@ def test_a_file_that_two_keys_name_is_mounted_once() -> None:
 
 
 def test_models_that_the_server_downloads_are_kept() -> None:
-    run = "providers: {inference: [{provider_type: 'inline::sentence-transformers'}]}\n"
+    provider = "{provider_id: x, provider_type: 'inline::sentence-transformers'}"
+    run = f"distro_name: x\nproviders: {{inference: [{provider}]}}\n"
     mounts = resolved(run=run).project.service("llama-stack").mounts
     assert VolumeMount("models", "/root/.cache/huggingface") in mounts
+
+
+def test_a_secret_deep_in_a_renamed_section_does_not_take_the_place_of_another() -> None:
+    override = "{tool_groups: [{toolgroup_id: a, provider_id: b, api_key: ijkl-mnop}]}"
+    section = f'{{url: "http://localhost:8321", api_key: abcd-efgh, config: {{native_override: {override}}}}}'
+    found = resolved(f"name: test\nservice: {{port: 8080}}\nllama_stack: {section}\nuser_data_collection: {{}}\n")
+    tree: Any = next(one.tree for one in found.project.documents if one.name == "lightspeed-stack.yaml")
+    assert tree["ogx"]["api_key"] == "${env.LIGHTSPEED_LLAMA_STACK_API_KEY}"
 
 
 def test_a_secret_in_clear_leaves_the_document_and_is_a_warning() -> None:
@@ -302,9 +321,36 @@ def test_each_file_that_is_not_here_is_told_at_its_place() -> None:
 
 def test_a_file_that_the_container_cannot_read_is_a_warning() -> None:
     found = resolved(LIGHTSPEED + "splunk: {token_path: token}\n")
-    assert unreadable_files(found.files, frozenset()) == []
-    [one] = unreadable_files(found.files, frozenset({"/my/here/token"}))
-    assert (one.severity, one.fix) == ("warning", "Run: chmod o+r /my/here/token")
+    assert unreadable_files(found.files, {}) == []
+    [one] = unreadable_files(found.files, {"/my/here/token": Reader("lightspeed-stack", 1001, "do this")})
+    assert (one.severity, one.fix) == ("warning", "Run: do this")
+    assert one.what == "the file /my/here/token cannot be read by the user 1001, which lightspeed-stack runs as"
+
+
+CERTIFICATES = "providers: {}\nserver: {tls_certfile: ./c, tls_keyfile: ./k}\ndistro_name: starter\n"
+
+
+@pytest.mark.parametrize(
+    ("image", "settings", "readers_of_it"),
+    [
+        ("team/own:1", {}, {Reader("llama-stack", 1001)}),
+        ("docker.io/ogx/distribution-starter:1.2.5", {}, set()),
+        ("docker.io/ogx/distribution-starter:1.2.5", {"drop_capabilities": True}, {Reader("llama-stack", 0)}),
+    ],
+)
+def test_who_reads_a_file_is_the_user_of_its_services_image(
+    image: str, settings: dict[str, Any], readers_of_it: set[Reader]
+) -> None:
+    chosen = of("llama-stack", image=image, **settings)
+    found = resolved(run=CERTIFICATES, settings=chosen)
+    images = choose_images(resolve_settings([Layer("own", chosen)]))
+    assert set(readers(found.project, images).values()) == readers_of_it
+
+
+def test_what_lcore_reads_its_own_user_reads() -> None:
+    found = resolved(LIGHTSPEED + "splunk: {token_path: token}\n")
+    images = choose_images(resolve_settings([]))
+    assert readers(found.project, images) == {"/my/here/token": Reader("lightspeed-stack", 1001)}
 
 
 def test_a_variable_with_a_value_decides_what_is_mounted() -> None:

@@ -273,7 +273,12 @@ def test_without_any_layer_the_defaults_hold() -> None:
         engine=None,
         profiles=("dev",),
         gpu="none",
-        model="Qwen/Qwen3-8B",
+        gpu_ids=(),
+        gpu_is_optional=False,
+        inference="auto",
+        model="",
+        tool_call_parser="",
+        inference_args=(),
         lightspeed_version="",
         ogx_version="",
         wait_timeout=300,
@@ -288,7 +293,8 @@ def test_without_any_layer_the_defaults_hold() -> None:
         services=dict.fromkeys(SERVICES, plain),
         origin=dict.fromkeys(
             [
-                "runtime", "engine", "profiles", "gpu", "model",
+                "runtime", "engine", "profiles", "gpu", "gpu_ids", "accelerator.optional", "inference", "model",
+                "tool_call_parser", "inference_args",
                 "lightspeed_version", "ogx_version", "wait_timeout", "pull_timeout", "pinned_images",
                 "bytecode_cache", "boot", "proxies", "ca_bundle",
             ],

@@ -190,7 +190,7 @@ def opened(folder: Path, env: dict[str, str], **more: Any) -> Stack:
 
 def test_somebodys_file_is_what_the_engines_compose_reads(folder: Path) -> None:
     stack = opened(folder, docker(folder))
-    assert (stack.name, stack.file, stack.engine.name) == ("myshop", "compose.yaml", "docker")
+    assert (stack.name, stack.sources.file, stack.engine.name) == ("myshop", "compose.yaml", "docker")
     assert [one.name for one in stack.spec.services] == ["web", "db"]
     assert stack.spec.service("web").depends == (Dependency("db", "healthy"),)
     assert (stack.project, stack.bundle, stack.wait_timeout) == (None, None, 300)
@@ -253,7 +253,7 @@ def configured(tmp_path: Path) -> Path:
 def test_the_rendered_stack_is_read_from_the_folder_and_sweeps(configured: Path) -> None:
     stack = open_rendered(at(configured), docker(configured))
     assert stack.project
-    assert (stack.name, stack.file, stack.wanted("salt").sweep) == ("here", str(configured), True)
+    assert (stack.name, stack.sources.file, stack.wanted("salt").sweep) == ("here", str(configured), True)
     assert [one.name for one in stack.spec.services] == [one.name for one in stack.project.services]
     assert set(stack.wanted("salt").digests) == {one.name for one in stack.spec.services}
     assert stack.creation("salt", 9).ours
@@ -273,6 +273,44 @@ def test_an_engine_on_another_machine_is_refused_where_files_are_mounted(configu
         open_rendered(at(configured), docker(configured, DOCKER_HOST="tcp://elsewhere:2375"))
     assert caught.value.what.startswith("the engine is on another machine, where these files are not: ")
     assert caught.value.where == "tcp://elsewhere:2375"
+
+
+REMOTE_READING = """
+services:
+  mcp:
+    image: m
+    volumes:
+    - {type: bind, source: /my/site, target: /site}
+    - {type: bind, source: /var/run/docker.sock, target: /sock}
+    - {type: volume, source: data, target: /data}
+    configs: [{source: motd, target: /motd}]
+    secrets: [{source: token}, {source: spoken}]
+configs: {motd: {file: /my/motd}, other: {file: /my/other}}
+secrets: {token: {file: /my/token}, spoken: {environment: SPOKEN}}
+volumes: {data: }
+"""
+
+
+def test_an_engine_on_another_machine_is_refused_where_further_services_mount_files(configured: Path) -> None:
+    (configured / "lcompose.yaml").write_text("compose: {services: {mcp: {image: m, volumes: ['/my/site:/site']}}}")
+    env = docker(configured, REMOTE_READING, DOCKER_HOST="tcp://elsewhere:2375")
+    with pytest.raises(MachineError) as caught:
+        open_rendered(at(configured), env)
+    assert caught.value.what == (
+        "the engine is on another machine, where these files are not: /my/site, /my/motd, /my/token"
+    )
+    assert caught.value.where == "tcp://elsewhere:2375"
+    here = docker(configured, REMOTE_READING)
+    assert open_rendered(at(configured), here).spec.service("mcp").image == "m"
+
+
+def test_an_engine_on_another_machine_is_refused_where_a_document_lies_in_a_file(configured: Path) -> None:
+    # Digits cannot be a variable, so the document is private.
+    secret = LIGHTSPEED.replace('8321"}', '8321", api_key: "12345678"}')
+    (configured / "lightspeed-stack.yaml").write_text(secret)
+    with pytest.raises(MachineError) as caught:
+        open_rendered(at(configured), docker(configured, DOCKER_HOST="tcp://elsewhere:2375"))
+    assert "lightspeed-stack.yaml" in caught.value.what
 
 
 def test_more_time_may_be_asked_for(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lcompose.lightspeed.surroundings import bundles_of, handed_on, surprises, with_credentials
+from lcompose.lightspeed.surroundings import authorities_file, handed_on, surprises, with_credentials
 from lcompose.spec.project import FileMount, Service
 from lcompose.spec.text import EnvRef, Text
 
@@ -97,17 +97,21 @@ def test_authorities_that_a_service_names_itself_are_not_mounted_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "expected"),
+    ("said", "env", "file"),
     [
-        ({}, ()),
-        ({"SSL_CERT_FILE": "/a.pem"}, ("/a.pem",)),
-        ({"CURL_CA_BUNDLE": "/c.pem", "REQUESTS_CA_BUNDLE": "/r.pem"}, ("/r.pem", "/c.pem")),
-        ({"SSL_CERT_FILE": "/a.pem", "REQUESTS_CA_BUNDLE": "/a.pem"}, ("/a.pem",)),
-        ({"SSL_CERT_FILE": "a.pem", "REQUESTS_CA_BUNDLE": ""}, ()),
+        ("", {"SSL_CERT_FILE": "/a.pem"}, ""),
+        ("./environment", {"SSL_CERT_FILE": "/a.pem"}, "./environment"),
+        ("environment", {}, ""),
+        ("environment", {"SSL_CERT_FILE": "/a.pem", "CURL_CA_BUNDLE": "/c.pem"}, "/a.pem"),
+        ("environment", {"CURL_CA_BUNDLE": "/c.pem", "REQUESTS_CA_BUNDLE": "/r.pem"}, "/r.pem"),
+        # Nobody knows from which folder.
+        ("environment", {"SSL_CERT_FILE": "a.pem", "REQUESTS_CA_BUNDLE": ""}, ""),
     ],
 )
-def test_the_surroundings_name_files_with_authorities(env: dict[str, str], expected: tuple[str, ...]) -> None:
-    assert bundles_of(env) == expected
+def test_the_authorities_of_the_surroundings_are_trusted_where_that_is_said(
+    said: str, env: dict[str, str], file: str
+) -> None:
+    assert authorities_file(said, env) == file
 
 
 def test_what_lightspeed_core_takes_from_its_environment_goes_to_it_alone() -> None:

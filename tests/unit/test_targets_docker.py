@@ -274,3 +274,8 @@ def test_the_digest_changes_with_a_mounted_file() -> None:
 def test_the_digest_changes_with_nothing_else() -> None:
     changed = replace(SERVICE, image="team/web:2", environment=(("A", "1"),), restart="always")
     assert digest(project()) == digest(project(changed), Place("/my/here", {"/else": "2"}))
+
+
+def test_an_image_whose_user_must_own_its_volume_runs_as_root() -> None:
+    assert web(user=1001)["user"] == "0:0"
+    assert "user" not in web()

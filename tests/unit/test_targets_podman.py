@@ -161,3 +161,9 @@ def test_the_digest_changes_with_the_document_alone() -> None:
     first, second = web()["labels"][label], compose(other)["services"]["web"]["labels"][label]
     assert first != second
     assert first == web(image="team/web:2")["labels"][label]
+
+
+def test_a_rootless_engine_makes_the_images_user_the_persons_own() -> None:
+    rootless = replace(FOLDER, rootless=True)
+    assert web(rootless, user=1001)["userns_mode"] == "keep-id:uid=1001"
+    assert "userns_mode" not in web(rootless) and "userns_mode" not in web(user=1001)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lcompose.errors import ConfigError, LcomposeError, UsageError
+from lcompose.spec.project import FileMount
 from lcompose.targets import Place
 from lcompose.workspace import Options, Workspace, directory_of, open_workspace, project_name, wanted_engine
-from tests.unit.given import LIGHTSPEED, RUN
+from tests.unit.given import KNOWING, LIGHTSPEED, RUN
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -140,7 +141,7 @@ def test_the_configuration_is_the_one_asked_for(tmp_path: Path, options: Any, en
 
 def run_file(name: str) -> str:
     """A run.yaml that says which one it is."""
-    return f"{RUN}distro_name: {name}\n"
+    return RUN.replace("test", name)
 
 
 NAMED = LIGHTSPEED.replace("ogx: {", "ogx: {library_client_config_path: sub/named.yaml, ")
@@ -216,7 +217,7 @@ def test_values_are_sealed_and_lifted_secrets_are_among_them(tmp_path: Path) -> 
 
 
 PRECEDENCE = (
-    ("default", {}, {}, "", "Qwen/Qwen3-8B"),
+    ("default", {}, {}, "", ""),
     ("profile", {"profiles": ("./own.yaml",)}, {}, "", "profile"),
     ("file", {"profiles": ("./own.yaml",)}, {}, "model: file\n", "file"),
     ("environment", {"profiles": ("./own.yaml",)}, {"LCOMPOSE_MODEL": "environment"}, "model: file\n", "environment"),
@@ -250,6 +251,13 @@ def test_the_configuration_may_hold_settings_of_its_own(tmp_path: Path) -> None:
     write(tmp_path, lightspeed=LIGHTSPEED + "container: {image: 'team/stack:1.2.5', runtime: podman}\n")
     found = opened(tmp_path)
     assert (found.settings.services["llama-stack"].image, found.settings.engine) == ("team/stack:1.2.5", "podman")
+
+
+def test_the_inference_server_and_its_model_are_chosen_by_options(tmp_path: Path) -> None:
+    found = opened(tmp_path, inference="ollama", model="qwen3:4b")
+    assert (found.settings.inference, found.settings.model) == ("ollama", "qwen3:4b")
+    environment = dict(found.resolved.project.service("inference").environment)
+    assert environment["LCOMPOSE_MODELS"] == "qwen3:4b"
 
 
 def test_options_are_settings_too(tmp_path: Path) -> None:
@@ -296,9 +304,14 @@ def test_a_file_to_mount_that_is_not_here_is_an_error_or_a_warning(tmp_path: Pat
 def test_a_file_that_only_its_owner_may_read_is_a_warning(tmp_path: Path) -> None:
     write(tmp_path, lightspeed=LIGHTSPEED + "splunk: {token_path: token}\n", token="x")
     (tmp_path / "token").chmod(0o600)
-    assert [one.what for one in opened(tmp_path).warnings] == [
-        f"the file {tmp_path / 'token'} is not readable by the user of the container"
-    ]
+    token = tmp_path / "token"
+    what = f"the file {token} cannot be read by the user 1001, which lightspeed-stack runs as"
+    assert [(one.what, one.fix) for one in opened(tmp_path).warnings] == [(what, f"Run: chmod o+r {token}")]
+    (tmp_path / "setfacl").touch(0o755)
+    [warning] = opened(tmp_path, {"PATH": str(tmp_path)}).warnings
+    assert warning.fix == f"Run: setfacl -m u:1001:r {token}"
+    token.chmod(0o644)
+    assert opened(tmp_path).warnings == ()
 
 
 def test_a_place_has_the_digest_of_each_file_that_is_mounted(tmp_path: Path) -> None:
@@ -308,6 +321,35 @@ def test_a_place_has_the_digest_of_each_file_that_is_mounted(tmp_path: Path) -> 
     assert first == Place(str(tmp_path), digests, str(tmp_path))
     write(tmp_path, token="two", other="y")
     assert opened(tmp_path).place(tmp_path) != first
+
+
+def test_the_authorities_that_ones_own_programs_trust_are_mounted_where_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("x")
+    write(tmp_path, lightspeed=LIGHTSPEED, settings="ca_bundle: environment\n")
+    env = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+
+    def mounted(*, here: bool) -> list[str]:
+        found = open_workspace(Options(directory=str(tmp_path)), env, here=here).resolved.project
+        return [mount.source for one in found.services for mount in one.mounts if isinstance(mount, FileMount)]
+
+    assert mounted(here=True) == [str(tmp_path / "ca.pem")] * 2
+    # What is rendered does not depend on who renders it: only .env counts.
+    assert mounted(here=False) == []
+    write(tmp_path, env=f"REQUESTS_CA_BUNDLE={tmp_path}/ca.pem\n")
+    assert mounted(here=False) == [str(tmp_path / "ca.pem")] * 2
+
+
+def test_a_variable_that_no_container_is_given_need_not_be_set(tmp_path: Path) -> None:
+    store = "rag: {byok: {stores: [{rag_id: a, vector_db_id: v, backend: pgvector}]}}\n"
+    run = f"{KNOWING}server: {{host: '${{env.HERE}}'}}\ntelemetry: {{enabled: '${{env.TOLD}}'}}\n"
+    write(tmp_path, lightspeed=LIGHTSPEED + store, run=run)
+    with pytest.raises(ConfigError) as caught:
+        open_workspace(Options(directory=str(tmp_path)), {}, variables=True)
+    # Where the database is, and its port, is ours to say, and so is where Llama Stack listens.
+    assert [found.what for found in caught.value.findings if found.severity == "error"] == [
+        f"the variable {name} is not set"
+        for name in ("POSTGRES_DATABASE", "POSTGRES_USER", "POSTGRES_PASSWORD", "TOLD")
+    ]
 
 
 def test_nothing_is_written_while_a_folder_is_read(tmp_path: Path) -> None:
