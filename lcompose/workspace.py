@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from lcompose import host
+from lcompose.accelerators import decided, is_asked_for
 from lcompose.access import command_for, readable_by
 from lcompose.dotenv import variables as variables_of
 from lcompose.errors import ConfigError, Finding, Position, UsageError
@@ -34,6 +35,7 @@ from lcompose.settings import (
     resolve_settings,
 )
 from lcompose.sides import Request
+from lcompose.spec.machine import Machine
 from lcompose.spec.project import FileMount
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineName
@@ -62,6 +64,7 @@ class Options:
     engine: str = ""
     runtime: str = ""
     gpu: str = ""
+    gpu_ids: str = ""
     inference: str = ""
     model: str = ""
     images: tuple[str, ...] = ()
@@ -72,7 +75,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What was read and resolved, and the sealed values that go with it."""
+    """What was read and resolved, and the sealed values that go with it; ``machine`` if it was looked at."""
 
     name: str
     directory: Path
@@ -81,6 +84,7 @@ class Workspace:
     secrets: Secrets
     env: Mapping[str, str]
     warnings: tuple[Finding, ...] = field(default=())
+    machine: Machine | None = None
 
     def place(self, directory: Path) -> Place:
         """Where documents are going to lie, with the digests of what they mount."""
@@ -144,14 +148,16 @@ def open_workspace(
     allow_missing: bool = False,
     variables: bool = False,
     here: bool = False,
+    looks: bool = False,
 ) -> Workspace:
     """Reads and resolves everything that a command needs.
 
     Files that are to be mounted must be here, and ``variables`` set, unless ``allow_missing``. ``here``
     says that the stack starts on this machine and at once: then proxies and the like come from the
-    environment too, and not only from .env. What is rendered must not depend on who renders it.
+    environment too, and not only from .env. What is rendered must not depend on who renders it. With
+    ``looks`` the machine is looked at, if a GPU is asked for: which one it is then stands in the settings.
 
-    Raises: ConfigError with every finding of the run; UsageError.
+    Raises: ConfigError with every finding of the run; UsageError; MachineError for a GPU that is not here.
     """
     name = project_name(options, env)
     directory = directory_of(options)
@@ -170,6 +176,8 @@ def open_workspace(
         homes = (images.lcore_facts.home, images.server_facts.home)
         collected.found += findings(configuration(node, run.node, images.generation, images.version, env, homes))
     collected.stop_on_errors()
+    machine = look(env) if looks and is_asked_for(settings) else None
+    settings, told = decided(settings, machine)
     home = env.get("HOME", "/")
     request = Request(
         name,
@@ -183,6 +191,7 @@ def open_workspace(
         run.changes,
         run.steps,
         env if here else written,
+        machine,
     )
     resolved = resolve(request)
     secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted), kept=resolved.kept)
@@ -194,8 +203,18 @@ def open_workspace(
     if missing and not allow_missing:
         raise ConfigError([*resolved.warnings, *missing])
     softened = [replace(found, severity="warning") for found in missing]
-    warnings = (*resolved.warnings, *assumed, *softened, *_closed_files(resolved, settings, env))
-    return Workspace(name, directory, settings, resolved, secrets, env, warnings)
+    warnings = (*told, *resolved.warnings, *assumed, *softened, *_closed_files(resolved, settings, env))
+    return Workspace(name, directory, settings, resolved, secrets, env, warnings, machine)
+
+
+def look(env: Mapping[str, str]) -> Machine | None:
+    """What there is in this machine; None where the engine is on another one."""
+    if any(env.get(name, "").startswith(("tcp:", "ssh:", "http")) for name in ("DOCKER_HOST", "CONTAINER_HOST")):
+        return None
+    from lcompose.machine import ThisMachine
+    from lcompose.probe import probe
+
+    return probe(ThisMachine())
 
 
 def refuse_local(settings: Settings) -> None:
@@ -268,6 +287,8 @@ def _as_settings(options: Options) -> dict[str, object]:
     names = ("engine", "runtime", "gpu", "inference", "model")
     given = {name: getattr(options, name) for name in names}
     tree: dict[str, object] = {key: value for key, value in given.items() if value}
+    if options.gpu_ids:
+        tree["gpu_ids"] = [one.strip() for one in options.gpu_ids.split(",") if one.strip()]
     if options.profiles:
         tree["profiles"] = list(options.profiles)
     images = dict(_image(item) for item in options.images)

@@ -31,7 +31,7 @@ from lcompose.settings import (
     setting_paths,
     variable_of,
 )
-from lcompose.spec.target import TargetFacts
+from lcompose.spec.target import described
 from lcompose.targets import translate
 from lcompose.workspace import Options, open_workspace
 
@@ -128,7 +128,7 @@ def rendered(example: Path) -> str:
     workspace = open_workspace(Options(directory=str(example)), {}, allow_missing=True)
     # Without the files that are mounted: certificates, for example, are made by whoever tries it.
     place = replace(workspace.place(example), digests={})
-    bundle = translate(workspace.resolved.project, TargetFacts(), place)
+    bundle = translate(workspace.resolved.project, described("docker", "inline"), place)
     return bundle.main.text
 
 

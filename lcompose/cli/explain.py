@@ -25,7 +25,7 @@ from lcompose.overlay.tags import TAGGED
 from lcompose.profiles import used_profiles
 from lcompose.spec.project import Project
 from lcompose.spec.secrets import Secrets
-from lcompose.spec.target import TargetFacts
+from lcompose.spec.target import described
 from lcompose.targets import translate
 from lcompose.workspace import (
     CONFIG_FILE,
@@ -126,10 +126,10 @@ def _file(workspace: Workspace, project: Project) -> Mapping[str, Any]:
     inline = target == "docker" and not any(one.secret_at for one in project.documents)
     place = workspace.place(Path.cwd())
     try:
-        main = translate(project, TargetFacts(target, "inline" if inline else "folder"), place).main
+        main = translate(project, described(target, "inline" if inline else "folder"), place).main
     except UsageError:
         # What this target cannot say in files of its own, 'up' may do all the same; nothing is started here.
-        main = translate(project, TargetFacts("docker", "folder"), place).main
+        main = translate(project, described("docker", "folder"), place).main
     tree: Mapping[str, Any] = plain(parse(main.text.encode(), main.path))
     return tree
 

@@ -23,7 +23,7 @@ def _offer_profiles(_ctx: click.Context, _parameter: click.Parameter, begun: str
 def _offer_gpus(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     from lcompose.vendors import choices
 
-    return [name for name in choices() if name.startswith(begun)]
+    return [name for name in ("auto", *choices()) if name.startswith(begun)]
 
 
 def _offer_servers(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -48,8 +48,12 @@ SHARED: tuple[Any, ...] = (
     click.option("--engine", type=click.Choice(["auto", "docker", "podman"]), help="Container engine."),
     click.option("--runtime", type=click.Choice(["container", "local"]), help="Containers or local processes."),
     click.option(
-        "--gpu", metavar="GPU", help="GPU of an inference service: none, cuda, rocm …", shell_complete=_offer_gpus
+        "--gpu",
+        metavar="GPU",
+        help="GPU of an inference service: none, auto, cuda, rocm, xpu.",
+        shell_complete=_offer_gpus,
     ),
+    click.option("--gpu-ids", metavar="ID,ID", help="Which GPUs it gets, by number or UUID; all by default."),
     click.option(
         "--inference",
         metavar="SERVER",

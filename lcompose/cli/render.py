@@ -11,7 +11,7 @@ from lcompose.cli.options import console_of, environment, options_of, shared_opt
 from lcompose.errors import UsageError
 from lcompose.schema import suggestion
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.target import Form, TargetFacts
+from lcompose.spec.target import Form, TargetFacts, described, found_here
 from lcompose.targets import names, translate
 from lcompose.workspace import Workspace, open_workspace, refuse_local
 
@@ -41,7 +41,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = options_of(ctx, given)
     console = console_of(options)
     env = environment()
-    workspace = open_workspace(options, env, allow_missing=given["allow_missing"])
+    looks = given["wanted"] == "here"
+    workspace = open_workspace(options, env, allow_missing=given["allow_missing"], looks=looks)
     refuse_local(workspace.settings)
     output = given["output"]
     place = Path(output).absolute() if output else Path.cwd()
@@ -67,11 +68,11 @@ def _facts(workspace: Workspace, *, folder: bool, wanted: str) -> TargetFacts:
         from lcompose.engines.select import choose
 
         _, found = choose(workspace.settings.engine, workspace.env)
-        return TargetFacts(found.name, form, found.version, found.compose_version)
+        return found_here(found, form, workspace.machine)
     target = wanted or workspace.settings.engine or "docker"
     if target not in names():
         raise UsageError(f"no target is called {target[:40]!r}", "--for", suggestion(target, [*names(), "here"]))
-    return TargetFacts(target, form)
+    return described(target, form)
 
 
 def _with_env_example(bundle: Bundle, workspace: Workspace) -> Bundle:

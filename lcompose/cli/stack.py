@@ -24,7 +24,7 @@ from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import Change, FileMount, Project
 from lcompose.spec.run import GateSpec
 from lcompose.spec.secrets import Secrets
-from lcompose.spec.target import EngineFacts, Form, TargetFacts
+from lcompose.spec.target import EngineFacts, Form, found_here
 from lcompose.targets import translate
 from lcompose.workspace import (
     SETTINGS_FILE,
@@ -100,7 +100,7 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
 
     Raises: as open_workspace and choose do; UsageError, MachineError.
     """
-    workspace = open_workspace(options, env, variables=True, here=True)
+    workspace = open_workspace(options, env, variables=True, here=True, looks=True)
     refuse_local(workspace.settings)
     engine, facts = choose(workspace.settings.engine, workspace.env)
     place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
@@ -169,8 +169,8 @@ def _bundle(workspace: Workspace, engine: Engine, facts: EngineFacts, form: Form
     project = workspace.resolved.project
     mounted = [m.source for s in project.services for m in s.mounts if isinstance(m, FileMount)]
     _refuse_elsewhere(engine, mounted)
-    target = TargetFacts(facts.name, form, facts.version, facts.compose_version)
-    bundle = translate(project, target, workspace.place(directory))
+    machine = None if is_remote(engine) else workspace.machine
+    bundle = translate(project, found_here(facts, form, machine), workspace.place(directory))
     _refuse_elsewhere(engine, [one.path for one in bundle.documents if one is not bundle.main])
     return bundle
 
@@ -229,6 +229,7 @@ OF_RENDERED = {
     "sets": "--set",
     "images": "--image",
     "gpu": "--gpu",
+    "gpu_ids": "--gpu-ids",
     "inference": "--inference",
     "model": "--model",
     "runtime": "--runtime",

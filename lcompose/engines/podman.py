@@ -21,6 +21,7 @@ from lcompose.spec.target import EngineFacts, version_of
 OLDEST = {"podman-compose": (1, 4, 0), "docker-compose": (2, 23, 1)}
 UPDATES = {"podman-compose": INSTALL_COMPOSE, "docker-compose": "Install Docker Compose v2.23.1 or later."}
 VERSION = re.compile(r"(podman-compose|[Dd]ocker.?[Cc]ompose) version (\S+)")
+ABOUT = "{{.Version.Version}} {{.Host.Security.Rootless}} {{.Host.OCIRuntime.Name}}"
 # Docker's words for what Podman calls otherwise.
 ACTIONS = {"died": "die", "remove": "destroy"}
 WATCHED = ("create", "start", "died", "stop", "remove", "pause", "unpause", "health_status")
@@ -37,22 +38,30 @@ def _facts(env: Mapping[str, str]) -> EngineFacts:
     try:
         compose = provider(env)
         # "info" and not "version": it fails when the storage or the service does not answer.
-        asked = (["podman", "info", "--format", "{{.Version.Version}}"], [compose.program, "--version"])
+        asked = (["podman", "info", "--format", ABOUT], [compose.program, "--version"])
         server, found = side_by_side(asked, env)
     except LcomposeError as error:
         return _problem(error.what, error.fix or "Look what 'podman info' says.")
     if server.code:
         return _problem("Podman does not answer", "Look what 'podman info' says.")
-    return _judged(compose, version_of(server.out), found.out)
+    return _judged(compose, server.out, found.out)
 
 
-def _judged(compose: Provider, podman: tuple[int, ...], said: str) -> EngineFacts:
+def _judged(compose: Provider, podman: str, said: str) -> EngineFacts:
     match = VERSION.search(said)
     version = version_of(match[2]) if match else ()
     if version < OLDEST[compose.kind]:
         shown = match[0] if match else compose.kind
         return _problem(f"{shown} is too old or broken", UPDATES[compose.kind])
-    return EngineFacts("podman", podman, version)
+    number, rootless, runtime = f"{podman.strip()}  ".split(" ")[:3]
+    return EngineFacts(
+        "podman",
+        version_of(number),
+        version,
+        reader=compose.kind,
+        rootless=rootless == "true",
+        oci_runtime=runtime,
+    )
 
 
 def _problem(problem: str, fix: str) -> EngineFacts:

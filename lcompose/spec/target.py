@@ -36,7 +36,8 @@ class TargetFacts:
 class EngineFacts:
     """What a probe found of one engine; empty versions mean that it does not answer.
 
-    ``reader`` is the program that reads compose files for it.
+    ``reader`` is the program that reads compose files for it; ``rootless`` and ``oci_runtime`` are told
+    where it says so by itself.
     """
 
     name: EngineName
@@ -45,11 +46,34 @@ class EngineFacts:
     problem: str = ""
     fix: str = ""
     reader: Reader = "docker-compose"
+    rootless: bool = False
+    oci_runtime: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether commands may be given to it."""
         return not self.problem
+
+
+def described(target: str, form: Form) -> TargetFacts:
+    """A usual machine with that target: what is rendered for it must not depend on who renders."""
+    if target == "podman":
+        return TargetFacts(target, form, (4, 3), (1, 4), "podman-compose")
+    return TargetFacts(target, form)
+
+
+def found_here(facts: EngineFacts, form: Form, machine: Machine | None) -> TargetFacts:
+    """This machine's engine; None where the engine is on another machine."""
+    return TargetFacts(
+        target=facts.name,
+        form=form,
+        engine_version=facts.version,
+        compose_version=facts.compose_version,
+        reader=facts.reader,
+        rootless=facts.rootless,
+        oci_runtime=facts.oci_runtime,
+        machine=machine,
+    )
 
 
 def version_of(text: str) -> tuple[int, ...]:

@@ -30,12 +30,16 @@ class Place:
     home: str = ""
 
 
+# Modules that targets share, and that are none.
+SHARED = {"words", "devices"}
+
 Translate: TypeAlias = Callable[[Project, TargetFacts, Place], Bundle]
 
 
 def names() -> tuple[str, ...]:
     """Every target."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path.stem != "words"))
+    found = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
+    return tuple(sorted(found - SHARED))
 
 
 def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:

@@ -106,7 +106,7 @@ def _service(
         "configs": _used_configs(service) if copied else [],
         "volumes": words.mounts(service, place, project, documents=not inline),
     }
-    return words.common(service, digest) | {name: value for name, value in optional.items() if value}
+    return words.common(service, digest, facts) | {name: value for name, value in optional.items() if value}
 
 
 def _depends_on(service: Service) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _service(
 ) -> dict[str, Any]:
     # There is no depends_on: podman-compose makes --requires of it, which starts a finished
     # one-shot again when its dependent starts.
-    tree = words.common(service, words.digest_of(service, texts, place))
+    tree = words.common(service, words.digest_of(service, texts, place), facts)
     if facts.form == "run":
         # The values are handed on outside the file; this tells podman-compose when they change.
         tree["labels"][labels.VARIABLES] = f"${{{labels.VARIABLES_DIGEST}:-}}"

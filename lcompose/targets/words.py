@@ -21,8 +21,10 @@ from lcompose.spec.project import (
     Service,
     VolumeMount,
 )
+from lcompose.spec.target import TargetFacts
 from lcompose.spec.text import Address, ComposeText, EnvRef, Text
 from lcompose.targets import Place
+from lcompose.targets.devices import device_words
 
 MARK = "# Made by lcompose"
 MOST_STEPS_UP = 2
@@ -133,10 +135,13 @@ def mounts(service: Service, place: Place, project: Project, *, documents: bool)
             case DocumentMount() if documents:
                 beside = FileMount(f"{place.directory}/{files[mount.document]}", mount.target)
                 found.append(file_mount(beside, place, selinux="z"))
+    if service.accelerator:
+        binds = vendors.vendor(service.accelerator.vendor).binds
+        found += [file_mount(FileMount(path, path), place) for path in binds]
     return found
 
 
-def common(service: Service, digest: str) -> dict[str, Any]:
+def common(service: Service, digest: str, facts: TargetFacts) -> dict[str, Any]:
     """The part of a service that every reader of Compose files understands alike."""
     words: dict[str, Any] = {"image": literal(service.image)}
     if service.pull_policy != "missing":
@@ -153,7 +158,7 @@ def common(service: Service, digest: str) -> dict[str, Any]:
     words["labels"] = _labels(service, digest)
     words["restart"] = service.restart
     words["stop_grace_period"] = f"{service.stop_grace}s"
-    return words | _limits(service) | _hardening(service) | _accelerator(service)
+    return words | _limits(service) | _hardening(service) | _accelerator(service, facts)
 
 
 def _labels(service: Service, digest: str) -> dict[str, str]:
@@ -201,20 +206,14 @@ def _hardening(service: Service) -> dict[str, Any]:
     return words
 
 
-def _accelerator(service: Service) -> dict[str, Any]:
+def _accelerator(service: Service, facts: TargetFacts) -> dict[str, Any]:
+    """The GPUs, and what goes with them beside what the service says of itself."""
     if service.accelerator is None:
         return {}
-    vendor = vendors.vendor(service.accelerator.vendor)
-    words: dict[str, Any] = {}
-    if vendor.driver:
-        wish = {"driver": vendor.driver, "count": service.accelerator.count, "capabilities": ["gpu"]}
-        words["deploy"] = {"resources": {"reservations": {"devices": [wish]}}}
-    else:
-        words["devices"] = list(vendor.nodes)
-    for name, more in (("security_opt", vendor.security_opt), ("cap_add", vendor.cap_add)):
-        if more:
-            words[name] = [*_hardening(service).get(name, []), *more]
-    return words
+    words = device_words(service.accelerator, facts)
+    before = _hardening(service)
+    both = [name for name in ("security_opt", "cap_add") if name in words]
+    return words | {name: [*before.get(name, []), *words[name]] for name in both}
 
 
 def healthcheck(check: Healthcheck) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Vendor:
     and ``groups_of`` those whose groups a process must be in. ``pci`` is the vendor's number on the bus.
     ``inside`` is what a container that has a GPU has: all patterns of one of the rows. ``said`` are names
     for it in the logs of servers.
+    ``get_toolkit`` and ``make_cdi`` say how to come by what engines need of it.
     ``control`` are further device nodes that a probe looks at, and ``toolkit`` the programs that give
     engines its devices.
     """
@@ -44,6 +45,8 @@ class Vendor:
     said: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
     toolkit: tuple[str, ...] = ()
+    get_toolkit: str = ""
+    make_cdi: str = ""
 
 
 class Module(Protocol):

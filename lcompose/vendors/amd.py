@@ -22,6 +22,7 @@ VENDOR = Vendor(
     inside=(("/dev/kfd", "/dev/dri/renderD*"), ("/dev/dxg",)),
     said=("rocm", "hip"),
     toolkit=("amd-ctk", "amd-container-runtime"),
+    make_cdi="sudo amd-ctk cdi generate --output=/etc/cdi/amd.json",
 )
 
 DRIVER = "amdgpu"

@@ -57,8 +57,9 @@ def stack(
     elsewhere = model.variables(podman)["OPENAI_BASE_URL"]
     of_podman = ("--leg-set", "container:podman", f"services.llama-stack.env.OPENAI_BASE_URL={elsewhere}")
     options = ("-p", project, "--parallel", *image_options(images))
-    yield Stack(tmp_path, project, options, of_podman, model.variables(docker))
-    for engine in (docker, podman):
+    made = Stack(tmp_path, project, options, of_podman, model.variables(docker))
+    yield made
+    for engine in (docker, podman) if made.left() else ():
         for leg in (engine, "library"):
             lcompose("down", "-p", f"{project}-{leg}", "--engine", engine, "--volumes", cwd=tmp_path)
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lcompose.profiles import built_in
-from lcompose.spec.target import Form, TargetFacts
+from lcompose.spec.target import Form, described
 from lcompose.targets import translate
 from lcompose.workspace import Options, open_workspace
 from tests.conftest import succeed
@@ -57,7 +57,7 @@ def rendered(case: Case) -> dict[str, str]:
     directory = HERE / case.inputs
     options = Options(directory=str(directory), project_name="golden", profiles=case.profiles, gpu=case.gpu)
     workspace = open_workspace(options, dict(case.env), allow_missing=False)
-    facts = TargetFacts(case.target, case.form)
+    facts = described(case.target, case.form)
     # Below the inputs, so that paths to mounted files do not depend on where the checkout is.
     place = workspace.place(workspace.directory / "deploy")
     return {one.path: one.text for one in translate(workspace.resolved.project, facts, place).documents}

@@ -119,7 +119,7 @@ def test_every_command_on_a_stack_has_the_shared_options(name: str) -> None:
     command = root.get_command(click.Context(root), name)
     assert command
     own = {parameter.name for parameter in command.params}
-    assert name in ("completion", "init", "schema") or set(Options.__dataclass_fields__) <= own
+    assert name in ("ci", "completion", "init", "schema") or set(Options.__dataclass_fields__) <= own
 
 
 @pytest.mark.parametrize("name", COMMANDS)

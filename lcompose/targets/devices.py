@@ -1,0 +1,248 @@
+"""The words of Compose that give a container its GPUs: one form for each vendor, reader and version.
+
+No form works everywhere, and most readers drop one that they do not know without a word: then the
+container works on the processor. So there is a table, and what no row of it can say is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Any
+
+from lcompose import vendors
+from lcompose.errors import MachineError
+from lcompose.spec.machine import DeviceNode
+from lcompose.spec.project import AcceleratorRequest
+from lcompose.spec.target import TargetFacts
+from lcompose.vendors import Vendor
+
+Words = dict[str, Any]
+Version = tuple[int, ...]
+
+LABELS_OFF = "label=disable"
+KEEP_GROUPS = "keep-groups"
+FOR_ALL = 0o006
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How a GPU is asked for with one reader of compose files, from these versions on; the first that fits holds.
+
+    ``by`` is what the vendor's GPUs are asked for by: their ``driver``, or their device ``nodes``. A ``form``
+    that is not one of FORMS does not exist: ``why`` is what would happen, and ``fix`` the way out.
+    """
+
+    by: str
+    target: str
+    reader: str
+    engine: Version
+    compose: Version
+    form: str
+    why: str = ""
+    fix: str = ""
+
+
+OTHER_READER = "Use podman-compose (PODMAN_COMPOSE_PROVIDER=podman-compose), or Podman 5.4 or later."
+ROWS = (
+    # A specification, and no toolkit: only CDI can be right. Engines have it on by themselves since 28.2.
+    Row("driver", "docker", "docker-compose", (28, 2), (2, 30), "cdi names if only these"),
+    # Before 2.30 Compose takes this word, and leaves the GPU out.
+    Row("driver", "docker", "docker-compose", (), (2, 30), "gpus"),
+    Row("driver", "docker", "docker-compose", (), (), "reservation"),
+    Row("driver", "podman", "podman-compose", (4, 1), (), "cdi names"),
+    Row(
+        "driver",
+        "podman",
+        "podman-compose",
+        (),
+        (),
+        "",
+        "Podman knows CDI, by which it gives {title} GPUs, since 4.1",
+        "Update Podman, or use Docker: --engine docker.",
+    ),
+    Row("driver", "podman", "docker-compose", (5, 4), (), "cdi reservation"),
+    Row(
+        "driver",
+        "podman",
+        "docker-compose",
+        (),
+        (),
+        "",
+        "Podman's socket drops what docker-compose asks it for, before 5.4: the container would run without a GPU",
+        OTHER_READER,
+    ),
+    Row("nodes", "docker", "docker-compose", (), (), "nodes"),
+    Row("nodes", "podman", "podman-compose", (), (), "nodes"),
+    Row("nodes", "podman", "docker-compose", (), (), "nodes"),
+)
+
+
+def device_words(request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    """What a service says to be given its GPUs.
+
+    Raises: MachineError for what would be dropped in silence, and where this machine lacks what the form needs.
+    """
+    vendor = vendors.vendor(request.vendor)
+    if vendor.gpu == vendors.CPU:
+        return {}
+    row = row_for(vendor, facts)
+    if not row.form:
+        raise MachineError(row.why.format(title=vendor.title), f"{facts.target}, {facts.reader}", row.fix)
+    form = row.form
+    if form == "cdi names if only these":
+        form = "cdi names" if _only_cdi(vendor, facts) else "gpus"
+    words = FORMS[form](vendor, request, facts)
+    security = [*vendor.security_opt, *_labels_off(words, facts)]
+    more = {"security_opt": security, "cap_add": list(vendor.cap_add)}
+    return words | {name: found for name, found in more.items() if found}
+
+
+def row_for(vendor: Vendor, facts: TargetFacts) -> Row:
+    """The first row that fits."""
+    by = "driver" if vendor.driver else "nodes"
+    return next(
+        row
+        for row in ROWS
+        if (row.by, row.target, row.reader) == (by, facts.target, facts.reader)
+        and facts.engine_version >= row.engine
+        and facts.compose_version >= row.compose
+    )
+
+
+# ---------------------------------------------------------------- the forms
+
+
+def _reservation(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    _needs_toolkit(vendor, facts)
+    return _reserved({"driver": vendor.driver, **_which(request)})
+
+
+def _gpus(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    _needs_toolkit(vendor, facts)
+    # Not the text "all", which came three versions later.
+    return {"gpus": [{"driver": vendor.driver, **_which(request)}]}
+
+
+def _cdi_names(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    return {"devices": _names(vendor, request, facts)}
+
+
+def _cdi_reservation(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    # With a count instead of ids the engine refuses it.
+    return _reserved({"driver": "cdi", "device_ids": _names(vendor, request, facts)})
+
+
+def _nodes(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    words: Words = {"devices": list(request.nodes or vendor.nodes)}
+    groups = _groups(vendor, words["devices"], facts)
+    return words | ({"group_add": groups} if groups else {})
+
+
+FORMS: Mapping[str, Callable[[Vendor, AcceleratorRequest, TargetFacts], Words]] = {
+    "reservation": _reservation,
+    "gpus": _gpus,
+    "cdi names": _cdi_names,
+    "cdi reservation": _cdi_reservation,
+    "nodes": _nodes,
+}
+
+
+def _reserved(wish: Words) -> Words:
+    return {"deploy": {"resources": {"reservations": {"devices": [{**wish, "capabilities": ["gpu"]}]}}}}
+
+
+def _which(request: AcceleratorRequest) -> Words:
+    """Ids, or how many: Compose takes no two of them. A number without quotes stops it as an id."""
+    return {"device_ids": list(request.ids)} if request.ids else {"count": request.count}
+
+
+def _names(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> list[str]:
+    """Names of CDI, each of which must be in a specification of this machine, if that is known.
+
+    A part of a GPU goes by its UUID: its short name has a colon, at which Compose would cut it.
+    """
+    counted = ["all"] if request.count == "all" else [str(number) for number in range(request.count)]
+    wanted = list(request.ids) or counted
+    there = facts.machine.cdi_devices(vendor.cdi_kind) if facts.machine else tuple(wanted)
+    missing = [one for one in wanted if one not in there]
+    if missing:
+        raise _without_specification(vendor, facts, missing, there)
+    return [f"{vendor.cdi_kind}={one}" for one in wanted]
+
+
+# ---------------------------------------------------------------- what the machine must have
+
+
+def _without_specification(
+    vendor: Vendor, facts: TargetFacts, missing: list[str], there: tuple[str, ...]
+) -> MachineError:
+    assert facts.machine
+    stale = [spec.path for spec in facts.machine.cdi if spec.kind == vendor.cdi_kind and (spec.missing or spec.problem)]
+    if there:
+        what = f"no CDI specification has {vendor.cdi_kind}={missing[0]}; there is {', '.join(there)}"
+        return MachineError(what, "gpu_ids", "Choose one of these with --gpu-ids, or leave it out for all.")
+    what = f"{facts.target} gives {vendor.title} GPUs by CDI, and there is no specification of {vendor.cdi_kind} here"
+    if stale:
+        what = f"the CDI specification {stale[0]} is out of date, or cannot be read"
+    return MachineError(what, "gpu", f"Run: {vendor.make_cdi}")
+
+
+def _needs_toolkit(vendor: Vendor, facts: TargetFacts) -> None:
+    """Stops where the engine would say "could not select device driver".
+
+    Raises: MachineError.
+    """
+    if facts.machine and not _has_toolkit(vendor, facts):
+        what = f"Docker needs the vendor's toolkit to give {vendor.title} GPUs, and it is not installed"
+        raise MachineError(what, "gpu", vendor.get_toolkit)
+
+
+def _has_toolkit(vendor: Vendor, facts: TargetFacts) -> bool:
+    there = facts.machine.toolkits if facts.machine else ()
+    return any(gpu == vendor.gpu for gpu, _ in there)
+
+
+def _only_cdi(vendor: Vendor, facts: TargetFacts) -> bool:
+    found = facts.machine and facts.machine.cdi_devices(vendor.cdi_kind)
+    return bool(found) and not _has_toolkit(vendor, facts)
+
+
+def _labels_off(words: Words, facts: TargetFacts) -> list[str]:
+    """Podman's containers may not touch devices where SELinux is on; elsewhere the word does nothing.
+
+    Where it is not known whether it is on, it is said.
+    """
+    selinux = facts.machine is None or facts.machine.selinux
+    return [LABELS_OFF] if facts.target == "podman" and selinux else []
+
+
+def _groups(vendor: Vendor, devices: list[str], facts: TargetFacts) -> list[str]:
+    """The groups that may open the nodes, as numbers: images have no groups of these names.
+
+    The images run as root, which needs none in a container of root's; where a machine is only described,
+    its numbers are not known, and none is said.
+    """
+    nodes = _opened(vendor, devices, facts)
+    closed = [node for node in nodes if node.mode & FOR_ALL != FOR_ALL]
+    if facts.rootless and closed:
+        # Numbers mean others in there. What the person is a member of can be kept, by crun alone.
+        if facts.target == "podman" and facts.oci_runtime == "crun":
+            return [KEEP_GROUPS]
+        what = f"{closed[0].path} may not be opened in a container of {facts.target} without root"
+        fix = "Let Podman use crun, run the engine as root, or let everybody open the device (udev, MODE=0666)."
+        raise MachineError(what, "gpu", fix)
+    return sorted({str(node.gid) for node in closed if node.gid}, key=int)
+
+
+def _opened(vendor: Vendor, devices: list[str], facts: TargetFacts) -> list[DeviceNode]:
+    """The nodes of this machine that a container opens, of those that a group guards."""
+    every = facts.machine.nodes if facts.machine else ()
+    below = tuple(f"{one}/" for one in devices)
+    return [
+        node
+        for node in every
+        if (node.path in devices or node.path.startswith(below))
+        and any(fnmatch(node.path, pattern) for pattern in vendor.groups_of)
+    ]
