@@ -9,16 +9,19 @@ ARGS ?=
 ENGINE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs venv clean
+.PHONY: help demo test test-gpu lint bench docs venv clean
 
 help: ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Start a stack, ask it a question, take it down; without an engine, show what works.
 	@$(BIN)/python compose-examples/demo.py $(ENGINE)
 
 test: $(STAMP) ## Run all tests; those that need an engine that is not here are skipped.
 	$(BIN)/python -m pytest $(ARGS)
+
+test-gpu: $(STAMP) ## On a machine with a GPU: find it, start a server on it, show that it works there.
+	$(BIN)/python -m pytest -s tests/gpu $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers.
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Tests for a machine that has a GPU: ``make test-gpu``."""
