@@ -8,14 +8,14 @@ from dataclasses import replace
 from lcompose import vendors
 from lcompose.errors import Finding, MachineError, Position, UsageError
 from lcompose.settings import Settings
-from lcompose.spec.machine import Gpu, Machine
+from lcompose.spec.machine import Gpu, Machine, Partition
 from lcompose.vendors import CPU
 
 AUTO = "auto"
 GIB = 1 << 30
 # A desktop or a forgotten program takes a little of every GPU.
 NEARLY_FREE = 0.8
-HERE = "Look at this machine with --for here"
+HERE = "For this machine it is rendered with --for here"
 NO_GPU = "Or use the processor: --gpu none."
 OPTIONAL = "accelerator.optional=true takes the processor where there is none"
 
@@ -42,12 +42,12 @@ def decided(settings: Settings, machine: Machine | None) -> tuple[Settings, tupl
     if machine is None:
         _refuse_unseen(settings)
         return settings, ()
-    there = _there(settings.gpu, machine)
+    there = _there(settings, machine)
     if not there:
         return _without(settings, machine)
     if ids:
-        return _named(settings, there), ()
-    picked = _picked(there) if settings.gpu == AUTO else _real(there)
+        return _named(settings, there, machine), ()
+    picked = _whole(_picked(there) if settings.gpu == AUTO else _real(there))
     found = replace(settings, gpu=there[0].vendor, gpu_ids=_ids(picked, machine))
     return found, _told(settings, picked, machine)
 
@@ -55,18 +55,25 @@ def decided(settings: Settings, machine: Machine | None) -> tuple[Settings, tupl
 def _refuse_unseen(settings: Settings) -> None:
     if settings.gpu == AUTO:
         what = "which GPU there is only a look at the machine can tell"
-        raise UsageError(what, "gpu", f"{HERE}, or name the vendor: --gpu cuda, rocm or xpu.")
+        raise UsageError(what, "gpu", f"Name the vendor: --gpu {', '.join(vendors.choices()[1:])}. {HERE}.")
     if settings.gpu_ids and not vendors.vendor(settings.gpu).driver:
         what = "which device nodes these GPUs have only a look at the machine can tell"
-        raise UsageError(what, "gpu_ids", f"{HERE}, or leave --gpu-ids out for all of them.")
+        raise UsageError(what, "gpu_ids", f"Leave --gpu-ids out for all of them. {HERE}.")
 
 
-def _there(wanted: str, machine: Machine) -> tuple[Gpu, ...]:
-    """The usable GPUs of the vendor that is asked for, or of the one that has the GPU with most free memory."""
-    if wanted != AUTO:
-        return machine.of(wanted)
+def _there(settings: Settings, machine: Machine) -> tuple[Gpu, ...]:
+    """The usable GPUs of the vendor that is asked for, or of the one that has the GPU with most free memory.
+
+    Ids that only another vendor has say whose they are.
+    """
+    if settings.gpu != AUTO:
+        return machine.of(settings.gpu)
     usable = _real([gpu for gpu in machine.gpus if gpu.usable])
-    return machine.of(max(usable, key=_free).vendor) if usable else ()
+    best = sorted(usable, key=_free, reverse=True)
+    found = [machine.of(vendor) for vendor in dict.fromkeys(gpu.vendor for gpu in (*best, *machine.gpus))]
+    found = [gpus for gpus in found if gpus]
+    naming = [gpus for gpus in found if set(settings.gpu_ids) <= {name for gpu in gpus for name in _names(gpu)}]
+    return next(iter([*naming, *found]), ())
 
 
 def _real(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
@@ -85,14 +92,19 @@ def _picked(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     return idle or (max(real, key=_free),)
 
 
+def _whole(picked: Sequence[Gpu]) -> tuple[Gpu, ...]:
+    """Without those that are cut into parts, unless all are: then the one that has the largest part."""
+    whole = tuple(gpu for gpu in picked if not gpu.partitions)
+    return whole or (max(picked, key=lambda gpu: _largest(gpu).memory),)
+
+
 def _ids(picked: Sequence[Gpu], machine: Machine) -> tuple[str, ...]:
     """What says just these; nothing where they are all that the machine has of the vendor.
 
     A GPU that is cut into parts cannot be used as a whole: its largest part is taken.
     """
-    parts = [part for gpu in picked for part in gpu.partitions]
-    if parts:
-        return (max(parts, key=lambda part: part.memory).uuid,)
+    if picked[0].partitions:
+        return (_largest(picked[0]).uuid,)
     every = [gpu for gpu in machine.gpus if gpu.vendor == picked[0].vendor and not gpu.problem]
     # In Windows' Linux there are no GPUs one by one.
     if machine.wsl or len(picked) == len(every):
@@ -100,17 +112,32 @@ def _ids(picked: Sequence[Gpu], machine: Machine) -> tuple[str, ...]:
     return tuple(gpu.uuid or (str(gpu.index) if gpu.index is not None else gpu.pci) for gpu in picked)
 
 
+def _largest(gpu: Gpu) -> Partition:
+    return max(gpu.partitions, key=lambda part: part.memory)
+
+
 def _names(gpu: Gpu) -> list[str]:
     number = [] if gpu.index is None else [str(gpu.index)]
     return [name for name in (*number, gpu.uuid, gpu.pci, *(part.uuid for part in gpu.partitions)) if name]
 
 
-def _named(settings: Settings, there: Sequence[Gpu]) -> Settings:
-    known = {name for gpu in there for name in _names(gpu)}
+def _named(settings: Settings, there: Sequence[Gpu], machine: Machine) -> Settings:
+    """The same for GPUs that a person names, each of which must be there, and only once."""
+    known = {name: gpu for gpu in there for name in _names(gpu)}
     unknown = [one for one in settings.gpu_ids if one not in known]
     if unknown:
         names = "; ".join(f"{gpu.name or gpu.vendor}: {', '.join(_names(gpu))}" for gpu in there)
-        raise MachineError(f"no GPU here is called {unknown[0][:60]!r}", "gpu_ids", f"There is {names}.")
+        broken = [gpu for gpu in machine.gpus if gpu.problem and unknown[0] in _names(gpu)]
+        what = f"no GPU here is called {unknown[0][:60]!r}"
+        if broken:
+            what = f"the GPU {unknown[0][:60]!r} cannot be used: {broken[0].problem}"
+        raise MachineError(what, "gpu_ids", f"There is {names}.")
+    parts = {part.uuid for gpu in there for part in gpu.partitions}
+    # A part is something of its own; a number and a UUID may mean the same GPU.
+    meant = [one if one in parts else id(known[one]) for one in settings.gpu_ids]
+    if len(set(meant)) < len(meant):
+        what = f"two of these mean the same GPU: {', '.join(settings.gpu_ids)}"
+        raise UsageError(what, "gpu_ids", "Name each one once.")
     return replace(settings, gpu=there[0].vendor)
 
 
@@ -129,11 +156,13 @@ def _without(settings: Settings, machine: Machine) -> tuple[Settings, tuple[Find
 
 def _told(settings: Settings, picked: Sequence[Gpu], machine: Machine) -> tuple[Finding, ...]:
     """Which ones were chosen, where it was not the person who chose."""
-    if settings.gpu != AUTO:
+    part = picked[0].partitions
+    if settings.gpu != AUTO and not part:
         return ()
     left = [gpu for gpu in machine.gpus if gpu not in picked]
     others = f"; not {_list(left)}" if left else ""
-    what = f"chosen: {_list(picked)}{others}"
+    chosen = f"the part {_largest(picked[0]).profile} of {picked[0].name or 'a GPU'}" if part else _list(picked)
+    what = f"chosen: {chosen}{others}"
     return (Finding(Position("settings"), "gpu", what, "", "warning"),)
 
 

@@ -24,6 +24,8 @@ Version = tuple[int, ...]
 LABELS_OFF = "label=disable"
 KEEP_GROUPS = "keep-groups"
 FOR_ALL = 0o006
+# Docker answers a request for the vendor's driver from a specification, if there is one, since then.
+CDI_FIRST = (29, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Row:
 
     ``by`` is what the vendor's GPUs are asked for by: their ``driver``, or their device ``nodes``. A ``form``
     that is not one of FORMS does not exist: ``why`` is what would happen, and ``fix`` the way out.
+    With ``only_cdi`` it is for a machine that has a specification, and not the hook that the driver needs.
     """
 
     by: str
@@ -42,12 +45,15 @@ class Row:
     form: str
     why: str = ""
     fix: str = ""
+    only_cdi: bool = False
 
 
+NO_WAY = "no way is known to give {title} GPUs there"
 OTHER_READER = "Use podman-compose (PODMAN_COMPOSE_PROVIDER=podman-compose), or Podman 5.4 or later."
 ROWS = (
-    # A specification, and no toolkit: only CDI can be right. Engines have it on by themselves since 28.2.
-    Row("driver", "docker", "docker-compose", (28, 2), (2, 30), "cdi names if only these"),
+    # Engines have CDI on by themselves since 28.2. Compose takes its names for files before 2.30.
+    Row("driver", "docker", "docker-compose", (28, 2), (2, 30), "cdi names", only_cdi=True),
+    Row("driver", "docker", "docker-compose", (28, 2), (), "cdi reservation", only_cdi=True),
     # Before 2.30 Compose takes this word, and leaves the GPU out.
     Row("driver", "docker", "docker-compose", (), (2, 30), "gpus"),
     Row("driver", "docker", "docker-compose", (), (), "reservation"),
@@ -90,10 +96,7 @@ def device_words(request: AcceleratorRequest, facts: TargetFacts) -> Words:
     row = row_for(vendor, facts)
     if not row.form:
         raise MachineError(row.why.format(title=vendor.title), f"{facts.target}, {facts.reader}", row.fix)
-    form = row.form
-    if form == "cdi names if only these":
-        form = "cdi names" if _only_cdi(vendor, facts) else "gpus"
-    words = FORMS[form](vendor, request, facts)
+    words = FORMS[row.form](vendor, request, facts)
     security = [*vendor.security_opt, *_labels_off(words, facts)]
     more = {"security_opt": security, "cap_add": list(vendor.cap_add)}
     return words | {name: found for name, found in more.items() if found}
@@ -102,27 +105,29 @@ def device_words(request: AcceleratorRequest, facts: TargetFacts) -> Words:
 def row_for(vendor: Vendor, facts: TargetFacts) -> Row:
     """The first row that fits."""
     by = "driver" if vendor.driver else "nodes"
-    return next(
+    fitting = (
         row
         for row in ROWS
         if (row.by, row.target, row.reader) == (by, facts.target, facts.reader)
         and facts.engine_version >= row.engine
         and facts.compose_version >= row.compose
+        and (not row.only_cdi or _only_cdi(vendor, facts))
     )
+    return next(fitting, Row(by, facts.target, facts.reader, (), (), "", NO_WAY, "Use Docker or Podman."))
 
 
 # ---------------------------------------------------------------- the forms
 
 
 def _reservation(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
-    _needs_toolkit(vendor, facts)
-    return _reserved({"driver": vendor.driver, **_which(request)})
+    _needs_hook(vendor, facts)
+    return _reserved({"driver": vendor.driver, **_which(vendor, request, facts)})
 
 
 def _gpus(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
-    _needs_toolkit(vendor, facts)
+    _needs_hook(vendor, facts)
     # Not the text "all", which came three versions later.
-    return {"gpus": [{"driver": vendor.driver, **_which(request)}]}
+    return {"gpus": [{"driver": vendor.driver, **_which(vendor, request, facts)}]}
 
 
 def _cdi_names(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
@@ -135,6 +140,9 @@ def _cdi_reservation(vendor: Vendor, request: AcceleratorRequest, facts: TargetF
 
 
 def _nodes(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
+    if not request.nodes and (request.ids or request.count != "all"):
+        what = "which device nodes these GPUs have is not known: the container would be given every GPU"
+        raise MachineError(what, "gpu_ids", "Leave --gpu-ids out for all of them.")
     words: Words = {"devices": list(request.nodes or vendor.nodes)}
     groups = _groups(vendor, words["devices"], facts)
     return words | ({"group_add": groups} if groups else {})
@@ -153,9 +161,23 @@ def _reserved(wish: Words) -> Words:
     return {"deploy": {"resources": {"reservations": {"devices": [{**wish, "capabilities": ["gpu"]}]}}}}
 
 
-def _which(request: AcceleratorRequest) -> Words:
+def _which(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
     """Ids, or how many: Compose takes no two of them. A number without quotes stops it as an id."""
-    return {"device_ids": list(request.ids)} if request.ids else {"count": request.count}
+    ids = [_called(vendor, one, facts)[0] for one in request.ids]
+    return {"device_ids": ids} if ids else {"count": request.count}
+
+
+def _called(vendor: Vendor, one: str, facts: TargetFacts) -> tuple[str, ...]:
+    """What a driver and a specification may call a GPU or a part of one, the word that was asked for first.
+
+    Its address on the bus is not among them: it is no name to either.
+    """
+    gpus = facts.machine.of(vendor.gpu) if facts.machine else ()
+    for gpu in gpus:
+        names = [name for name in ("" if gpu.index is None else str(gpu.index), gpu.uuid) if name]
+        if names and one in (*names, gpu.pci):
+            return tuple(sorted(names, key=lambda name: name != one))
+    return (one,)
 
 
 def _names(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> list[str]:
@@ -164,12 +186,14 @@ def _names(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> l
     A part of a GPU goes by its UUID: its short name has a colon, at which Compose would cut it.
     """
     counted = ["all"] if request.count == "all" else [str(number) for number in range(request.count)]
-    wanted = list(request.ids) or counted
-    there = facts.machine.cdi_devices(vendor.cdi_kind) if facts.machine else tuple(wanted)
-    missing = [one for one in wanted if one not in there]
+    wanted = [_called(vendor, one, facts) for one in request.ids or counted]
+    there = facts.machine.cdi_devices(vendor.cdi_kind) if facts.machine else tuple(names[0] for names in wanted)
+    # Specifications have numbers, UUIDs or both, as whoever made them chose.
+    found = [next((name for name in names if name in there), "") for names in wanted]
+    missing = [names[0] for names, name in zip(wanted, found, strict=True) if not name]
     if missing:
         raise _without_specification(vendor, facts, missing, there)
-    return [f"{vendor.cdi_kind}={one}" for one in wanted]
+    return [f"{vendor.cdi_kind}={name}" for name in found]
 
 
 # ---------------------------------------------------------------- what the machine must have
@@ -179,24 +203,39 @@ def _without_specification(
     vendor: Vendor, facts: TargetFacts, missing: list[str], there: tuple[str, ...]
 ) -> MachineError:
     assert facts.machine
-    stale = [spec.path for spec in facts.machine.cdi if spec.kind == vendor.cdi_kind and (spec.missing or spec.problem)]
+    stale = _stale(vendor, facts)
     if there:
         what = f"no CDI specification has {vendor.cdi_kind}={missing[0]}; there is {', '.join(there)}"
-        return MachineError(what, "gpu_ids", "Choose one of these with --gpu-ids, or leave it out for all.")
+        single = any(name != "all" for name in there)
+        fix = "Choose one of these with --gpu-ids, or leave it out for all." if single else "Leave --gpu-ids out."
+        return MachineError(what, "gpu_ids", fix)
     what = f"{facts.target} gives {vendor.title} GPUs by CDI, and there is no specification of {vendor.cdi_kind} here"
+    # One that cannot be read does not say whose devices it has.
+    unread = [f"{spec.path}: {spec.problem}" for spec in facts.machine.cdi if not spec.kind and spec.problem]
+    if unread:
+        what = f"{what} that can be read ({'; '.join(unread)})"
     if stale:
         what = f"the CDI specification {stale[0]} is out of date, or cannot be read"
-    return MachineError(what, "gpu", f"Run: {vendor.make_cdi}")
+    first = "Run" if _has_toolkit(vendor, facts) else "Install the vendor's container toolkit, then run"
+    return MachineError(what, "gpu", f"{first}: {vendor.make_cdi}")
 
 
-def _needs_toolkit(vendor: Vendor, facts: TargetFacts) -> None:
-    """Stops where the engine would say "could not select device driver".
+def _needs_hook(vendor: Vendor, facts: TargetFacts) -> None:
+    """Stops where the engine would say "could not select device driver", or look for files that are gone.
+
+    Below Windows the engine may be Docker Desktop's, which has the toolkit where we cannot see it.
 
     Raises: MachineError.
     """
-    if facts.machine and not _has_toolkit(vendor, facts):
+    if facts.machine is None or facts.machine.wsl:
+        return
+    if not _has_hook(vendor, facts):
         what = f"Docker needs the vendor's toolkit to give {vendor.title} GPUs, and it is not installed"
         raise MachineError(what, "gpu", vendor.get_toolkit)
+    stale = _stale(vendor, facts)
+    if stale and facts.engine_version >= CDI_FIRST and not facts.machine.cdi_devices(vendor.cdi_kind):
+        what = f"Docker looks at the CDI specification {stale[0]} first, and it is out of date, or cannot be read"
+        raise MachineError(what, "gpu", f"Run: {vendor.make_cdi}")
 
 
 def _has_toolkit(vendor: Vendor, facts: TargetFacts) -> bool:
@@ -204,9 +243,19 @@ def _has_toolkit(vendor: Vendor, facts: TargetFacts) -> bool:
     return any(gpu == vendor.gpu for gpu, _ in there)
 
 
+def _has_hook(vendor: Vendor, facts: TargetFacts) -> bool:
+    return facts.machine is not None and (vendor.gpu, vendor.hook) in facts.machine.toolkits
+
+
 def _only_cdi(vendor: Vendor, facts: TargetFacts) -> bool:
-    found = facts.machine and facts.machine.cdi_devices(vendor.cdi_kind)
-    return bool(found) and not _has_toolkit(vendor, facts)
+    if facts.machine is None or facts.machine.wsl:
+        return False
+    return bool(facts.machine.cdi_devices(vendor.cdi_kind)) and not _has_hook(vendor, facts)
+
+
+def _stale(vendor: Vendor, facts: TargetFacts) -> list[str]:
+    every = facts.machine.cdi if facts.machine else ()
+    return [spec.path for spec in every if spec.kind == vendor.cdi_kind and (spec.missing or spec.problem)]
 
 
 def _labels_off(words: Words, facts: TargetFacts) -> list[str]:

@@ -26,6 +26,7 @@ from lcompose.spec.project import (
     Service,
     VolumeMount,
 )
+from lcompose.spec.target import TargetFacts
 from lcompose.spec.text import Address, ComposeText, EnvRef
 from lcompose.targets import Place, words
 
@@ -128,13 +129,13 @@ def test_a_file_that_is_missing_is_never_made_a_directory() -> None:
 
 def common(**more: Any) -> dict[str, Any]:
     """The words for a service, without those that every one has."""
-    found = words.common(Service("s", "team/image:1", **more), "0123")
+    found = words.common(Service("s", "team/image:1", **more), "0123", TargetFacts())
     usual = {"image": "team/image:1", "restart": "no", "stop_grace_period": "10s"}
     return {key: value for key, value in found.items() if usual.get(key) != value}
 
 
 def test_a_plain_service_has_few_words() -> None:
-    assert words.common(Service("s", "team/image:1"), "0123") == {
+    assert words.common(Service("s", "team/image:1"), "0123", TargetFacts()) == {
         "image": "team/image:1",
         "labels": {"lcompose.config-digest": "0123"},
         "restart": "no",
