@@ -25,7 +25,8 @@ def lines(
         return [_of_finding(found, directory, root, redact) for found in error.findings]
     place = PLACE.match(error.where)
     where = "" if place else error.where
-    message = _message(f"{error.what} ({where})" if where else error.what, error.fix, *error.details)
+    known = (f"{one}\n{one.fix}" for one in error.known)
+    message = _message(f"{error.what} ({where})" if where else error.what, error.fix, *known, *error.details)
     properties: dict[str, str] = {}
     if place:
         properties = _place(_file(place["file"], directory, root), place["line"] or "", place["column"] or "")

@@ -14,7 +14,7 @@ from lcompose import host, logs, memory
 from lcompose.archive import state_of, versions_of
 from lcompose.archive import write as write_archive
 from lcompose.engines import Creation, Engine
-from lcompose.errors import ConfigError, LcomposeError, MachineError, NotReadyError
+from lcompose.errors import ConfigError, LcomposeError, MachineError, NotReadyError, known_lines
 from lcompose.execute import Context, execute
 from lcompose.gate import Gate, Passed
 from lcompose.gatespec import refuse_impossible, with_images
@@ -148,6 +148,9 @@ def bring_up(job: Job) -> Iterator[Event]:
             memory.tell(job.place, job.shown, event, time.time())
             yield event
     except NotReadyError as error:
+        from lcompose.failures import known_of
+
+        error.known = known_of(error)
         raise replace(error, details=(*error.details, *_aftermath(job, error))) from None
 
 
@@ -365,7 +368,7 @@ def _kept(job: Job, error: NotReadyError, *, late: bool) -> list[str]:
     try:
         path = write_archive(
             job.place,
-            report="\n".join([*error.details, error.what]),
+            report="\n".join([*error.details, error.what, *known_lines(error)]),
             states=[state_of(one) for one in job.observed.containers],
             files=written,
             versions=versions_of(job.facts),

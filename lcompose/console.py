@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 from lcompose.columns import aligned
-from lcompose.errors import ConfigError, Finding, LcomposeError
+from lcompose.errors import ConfigError, Finding, LcomposeError, known_lines
 from lcompose.spec.events import Event
 from lcompose.spec.project import Change
 
@@ -115,6 +115,7 @@ class Console:
             lines.append(f"… and {len(findings) - MOST_SHOWN} more; --json has them all")
         lines += [*error.details, f"lcompose: {error.what}"]
         lines += [f"  where: {error.where}"] if error.where else []
+        lines += known_lines(error)
         lines += [f"  to do: {error.fix}"] if error.fix else []
         self.err.write(self.redact("\n".join(lines)) + "\n")
         self.err.flush()
@@ -167,4 +168,5 @@ def error_fields(error: LcomposeError) -> dict[str, Any]:
         "fix": error.fix,
         "details": list(error.details),
         "findings": [finding_fields(found) for found in findings],
+        "known": [asdict(known) for known in error.known],
     }

@@ -39,9 +39,40 @@ class Finding:
         return f"{line}\n    {self.fix}" if self.fix else line
 
 
+HeardBy = Literal["engine", "log", "probe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was said before a failure: by an engine, in a service's log, or by what asks a service."""
+
+    by: HeardBy
+    text: str
+    service: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A failure that is known: its name, its cause, what to do; who said so, and in which line."""
+
+    id: str
+    cause: str
+    fix: str
+    service: str = ""
+    line: str = ""
+    more: str = ""
+
+    def __str__(self) -> str:
+        return f"{f'{self.service}: ' if self.service else ''}{self.cause}"
+
+
 @dataclass
 class LcomposeError(Exception):
-    """An error for people, in three parts: what happened, where, and one thing to do about it."""
+    """An error for people, in three parts: what happened, where, and one thing to do about it.
+
+    ``heard`` is what was said before it, ``known`` what that is known to mean.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -49,9 +80,16 @@ class LcomposeError(Exception):
     where: str = ""
     fix: str = ""
     details: tuple[str, ...] = field(default=())
+    heard: tuple[Heard, ...] = field(default=())
+    known: tuple[Known, ...] = field(default=())
 
     def __str__(self) -> str:
         return self.what
+
+
+def known_lines(error: LcomposeError) -> list[str]:
+    """What is known of an error's failure, as lines for people."""
+    return [line for one in error.known for line in (f"  known: {one}", f"     do: {one.fix}")]
 
 
 class EngineError(LcomposeError):

@@ -6,7 +6,7 @@ It always ends. Every call to the engine is made beside it, so that one that han
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from lcompose.errors import LcomposeError, NotReadyError
 from lcompose.lifecycle import State, may_follow, observed_state
 from lcompose.readiness import ENDED as OVER
 from lcompose.readiness import NOT_YET, Observation, Verdict, judge
-from lcompose.reasons import HEADER, last_words, row
+from lcompose.reasons import HEADER, heard, last_words, quoted, row
 from lcompose.spec.events import Event
 from lcompose.spec.project import Dependency
 from lcompose.spec.run import Container, Gated, GateSpec, Observed
@@ -342,13 +342,17 @@ class Gate:
         if self.watch.trouble:
             lines.append(f"the engine: {self.watch.trouble}")
         late = self.work.now() + LONGER_WORDS > self.deadline
-        lines += last_words(self._guilty(), self.engine, self.work, LAST_WORDS if late else LONGER_WORDS)
+        guilty = self._guilty()
+        words = last_words(guilty, self.engine, self.work, LAST_WORDS if late else LONGER_WORDS)
+        lines += quoted(guilty, words)
+        reasons = {name: track.verdict.reason for name, track in self._tracks.items()}
         return NotReadyError(
             what=f"the stack is not ready: {why}",
             where=self.spec.project,
             fix=f"Read the lines above; 'lcompose logs -p {self.spec.project}' has all of them, 'lcompose down "
             f"-p {self.spec.project}' takes the rest down.",
             details=tuple(self.secrets.redact("\n".join(lines)).splitlines()),
+            heard=tuple(replace(one, text=self.secrets.redact(one.text)) for one in heard(guilty, words, reasons)),
         )
 
     def _guilty(self) -> list[Container]:

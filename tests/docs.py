@@ -1,11 +1,12 @@
 """Writes the generated parts of the documentation: ``python tests/docs.py``; ``--check`` only compares.
 
-Generated are what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` in README.md and
-ARCHITECTURE.md, and the compose.yaml of each example.
+Generated are what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` in README.md,
+ARCHITECTURE.md and docs/gpu-matrix.md, and the compose.yaml of each example.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
+from lcompose import vendors
 from lcompose.engines.podman_refused import LEFT_OUT
 from lcompose.gatespec import KEYS, PROBE
 from lcompose.lightspeed import images
@@ -31,10 +33,23 @@ from lcompose.settings import (
     setting_paths,
     variable_of,
 )
-from lcompose.spec.target import described
-from lcompose.targets import translate
+from lcompose.spec.machine import CdiSpec, Machine
+from lcompose.spec.project import AcceleratorRequest
+from lcompose.spec.target import TargetFacts, described
+from lcompose.targets import devices, translate
 from lcompose.workspace import Options, open_workspace
 
+DOCKER = "Docker 26.1 with Compose 2.26"
+PODMAN = "Podman 4.3 with podman-compose 1.6"
+# What tests/engine/test_gpu_forms.py and test_gpu_stand_ins.py give to real engines, which are of these versions.
+TRIED = {
+    ("docker", "docker-compose", "reservation"): f"with a stand-in: {DOCKER}",
+    ("docker", "docker-compose", "cdi reservation"): f"with a stand-in: {DOCKER}",
+    ("docker", "docker-compose", "nodes"): f"without a GPU: {DOCKER}",
+    ("podman", "podman-compose", "cdi names"): f"with a stand-in: {PODMAN}",
+    ("podman", "podman-compose", "nodes"): f"without a GPU: {PODMAN}",
+    ("podman", "docker-compose", ""): "Podman 4.3 does drop it",
+}
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "compose-examples"
 SERVICE = "SERVICE"  # stands for the name of any service
@@ -118,6 +133,37 @@ def layers_list() -> str:
     return "```text\n" + "\n".join(layers) + "\n```"
 
 
+def gpu_matrix() -> str:
+    """Each row of the table of devices, for each vendor that it is for, with the words that it makes."""
+    header = ("GPU", "engine", "read by", "from engine", "from reader", "form", "words", "how far it is tried")
+    lines = [
+        (_code(gpu), row.target, _code(row.reader), _since(row.engine), _since(row.compose), *cells)
+        for gpu in vendors.choices()[1:]
+        for row in devices.ROWS
+        if row.by == ("driver" if vendors.vendor(gpu).driver else "nodes")
+        for cells in _forms(row, vendors.vendor(gpu))
+    ]
+    return _table(header, lines)
+
+
+def _forms(row: devices.Row, vendor: vendors.Vendor) -> Iterator[tuple[str, str, str]]:
+    """What a row makes: the form, its words, and how far that is tried."""
+    tried = TRIED.get((row.target, row.reader, row.form))
+    if not row.form:
+        yield "refused", f"{row.why.format(title=vendor.title)}. {row.fix}", tried or "the refusal"
+        return
+    specification = CdiSpec("/etc/cdi/a.yaml", vendor.cdi_kind, ("all",))
+    machine = Machine(cdi=(specification,)) if row.only_cdi else None
+    facts = TargetFacts(row.target, "folder", row.engine, row.compose, row.reader, machine=machine)
+    words = devices.device_words(AcceleratorRequest(vendor.gpu), facts)
+    form = f"{row.form}, where there is a specification and no hook" if row.only_cdi else row.form
+    yield form, _code(json.dumps(words)), tried or "words alone"
+
+
+def _since(version: Sequence[int]) -> str:
+    return ".".join(map(str, version)) or "any"
+
+
 def examples() -> list[Path]:
     """The folders that have what a person writes, and what is rendered of it."""
     return sorted(path.parent for path in EXAMPLES.glob("*/lightspeed-stack.yaml"))
@@ -143,6 +189,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "refused": refused_table,
     },
     "ARCHITECTURE.md": {"layers": layers_list},
+    "docs/gpu-matrix.md": {"matrix": gpu_matrix},
 }
 
 

@@ -43,6 +43,7 @@ def _run() -> int:
     try:
         result: Any = root.main(standalone_mode=False, prog_name="lcompose")
     except LcomposeError as error:
+        _recognise(error)
         console.error(error)
         _annotate(console, error)
         return error.exit_code
@@ -65,6 +66,13 @@ def _run() -> int:
         console.error(_report(error))
         return BUG
     return result if isinstance(result, int) else 0
+
+
+def _recognise(error: LcomposeError) -> None:
+    """Looks whether the failure is a known one, where nobody has."""
+    from lcompose.failures import known_of
+
+    error.known = error.known or known_of(error)
 
 
 def _annotate(console: Any, error: LcomposeError) -> None:

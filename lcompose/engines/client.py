@@ -22,6 +22,7 @@ from lcompose.spec.target import EngineFacts, EngineName
 TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 FROM_DAEMON = "Error response from daemon:"
 PROMPT = 8.0  # seconds that an engine has to say which one it is
+CREATION_FIX = "Mend what it names; if an image cannot be pulled, correct its name, or log in to its registry."
 QUICK = 20.0  # seconds for a call that only asks or changes one thing; a healthy engine takes 0.3
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lcompose import host
 from lcompose.engines import ComposeFile, Creation, EngineEvent, docker_logs
-from lcompose.engines.client import QUICK, Client, Dialect, last_check, side_by_side, tree_of
+from lcompose.engines.client import CREATION_FIX, QUICK, Client, Dialect, last_check, side_by_side, tree_of
 from lcompose.errors import EngineError, LcomposeError, UsageError
 from lcompose.spec import labels
 from lcompose.spec.target import EngineFacts, version_of
@@ -20,13 +20,9 @@ CONFLICT = re.compile(
     r"is already in use by container|removal of container .* is already in progress|No such container"
 )
 CONFLICT_PAUSES = (0.5, 1.0, 2.0, 4.0)
-# What to do, by what Compose says; the last row is for anything else.
-FIXES = (
-    ("port is already allocated", "Stop what uses that port, or publish another one."),
-    ("No such file or directory", "Create the file, or correct the path in the compose file."),
-    ("no such file or directory", "Create the file, or correct the path in the compose file."),
-    ("", "If an image cannot be pulled, correct its name, or log in to its registry."),
-)
+# An engine that runs without root names RootlessKit among its parts.
+ABOUT = "{{.Server.Version}}{{range .Server.Components}} {{.Name}}{{end}}"
+ROOTLESS = "rootlesskit"
 INSTALL_COMPOSE = "Install Docker Compose v2.23.1 or later (the package docker-compose-plugin)."
 
 
@@ -38,7 +34,7 @@ def connect(env: Mapping[str, str]) -> Client:
 def _facts(env: Mapping[str, str]) -> EngineFacts:
     if host.find_program("docker", env.get("PATH")) is None:
         return _problem("docker is not installed", "Install Docker Engine with Compose v2.")
-    asked = (["docker", "version", "--format", "{{.Server.Version}}"], ["docker", "compose", "version", "--short"])
+    asked = (["docker", "version", "--format", ABOUT], ["docker", "compose", "version", "--short"])
     try:
         server, compose = side_by_side(asked, env)
     except LcomposeError as error:
@@ -50,7 +46,8 @@ def _facts(env: Mapping[str, str]) -> EngineFacts:
     version = version_of(compose.out)
     if version < OLDEST_COMPOSE:
         return _problem(f"Docker Compose {compose.out.strip()} is too old", INSTALL_COMPOSE)
-    return EngineFacts("docker", version_of(server.out), version)
+    number, _, parts = server.out.strip().partition(" ")
+    return EngineFacts("docker", version_of(number), version, rootless=ROOTLESS in parts.split())
 
 
 def _problem(problem: str, fix: str) -> EngineFacts:
@@ -107,11 +104,7 @@ def _create(creation: Creation, on_line: Callable[[str], None]) -> None:
         # One that was killed a moment ago may have left Compose at work, on the same names.
         time.sleep(pause)
     what = f"docker compose could not create the containers: {reason}"
-    raise EngineError(what, str(creation.compose.files[0]), _fix(reason))
-
-
-def _fix(reason: str) -> str:
-    return next((fix for pattern, fix in FIXES if pattern in reason), FIXES[-1][1])
+    raise EngineError(what, str(creation.compose.files[0]), CREATION_FIX)
 
 
 def _reason(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from lcompose import host
 from lcompose.bundle import CONTENTS, STATE_FIX, hand_over, write_atomically, write_private
 from lcompose.engines import Creation
-from lcompose.engines.client import QUICK
+from lcompose.engines.client import CREATION_FIX, QUICK
 from lcompose.engines.podman_edits import Beside, Edit
 from lcompose.engines.podman_provider import Provider, over_socket, provider
 from lcompose.engines.podman_read import NOISE, telling_line
@@ -30,15 +30,6 @@ CONFLICT = re.compile(r'name "?([\w.-]+)"? is already in use|removal of containe
 CONFLICT_PAUSES = (0.5, 1.0, 2.0)
 REMOVALS, ADDITIONS = "podman-removals.yaml", "podman-additions.yaml"
 INHERITED = "podman-variables.yaml"
-# What to do, by what is said; the last row is for anything else.
-FIXES = (
-    ("host-gateway", "Podman gives every container the name host.containers.internal; use that."),
-    ("short-name", "Write the whole name of the image, such as docker.io/library/NAME."),
-    ("address already in use", "Stop what uses that port, or publish another one."),
-    ("source path does not exist", "Create the file, or correct the path in the compose file."),
-    ("no such file or directory", "Create the file, or correct the path in the compose file."),
-    ("", "If an image cannot be pulled, correct its name, or log in to its registry."),
-)
 
 Tell = Callable[[str], None]
 
@@ -183,11 +174,7 @@ def _counted(creation: Creation) -> Counter[str]:
 
 def _failed(reader: Provider, creation: Creation, what: str, said: str) -> EngineError:
     reason = telling_line(said)
-    taken = CONFLICT.search(said)
-    fix = next(fix for pattern, fix in FIXES if pattern in reason)
-    if taken and taken[1]:
-        fix = f"Remove the container that has the name: podman rm --force {taken[1]}"
-    return EngineError(f"{reader.kind} could not create {what}: {reason}", str(creation.compose.files[0]), fix)
+    return EngineError(f"{reader.kind} could not create {what}: {reason}", str(creation.compose.files[0]), CREATION_FIX)
 
 
 def _written(state: Path, edit: Edit) -> tuple[Path, Path]:

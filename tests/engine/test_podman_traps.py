@@ -14,6 +14,7 @@ import pytest
 from lcompose.engines import ComposeFile, Creation
 from lcompose.engines.podman import connect
 from lcompose.errors import EngineError, UsageError
+from lcompose.failures import known_of
 from lcompose.spec.run import Container
 from lcompose.spec.text import EnvRef
 from tests.conftest import clean_environment, free_port
@@ -225,7 +226,8 @@ def test_a_container_that_is_missing_is_an_error_with_its_reason(stack: Stack) -
     finally:
         podman("rm", "--force", f"{stack.project}-taken")
     assert "already in use" in caught.value.what
-    assert caught.value.fix.endswith(f"podman rm --force {stack.project}-taken")
+    [known] = known_of(caught.value)
+    assert known.fix.endswith(f"podman: rm --force {stack.project}-taken.")
 
 
 @pytest.mark.parametrize(

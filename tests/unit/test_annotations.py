@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcompose.annotations import lines
-from lcompose.errors import ConfigError, EngineError, Finding, LcomposeError, NotReadyError, Position
+from lcompose.errors import ConfigError, EngineError, Finding, Known, LcomposeError, NotReadyError, Position
 from lcompose.spec.secrets import Secrets
 
 
@@ -70,6 +70,11 @@ def test_files_are_named_from_the_root_of_the_checkout(file: str, told: str) -> 
     error = ConfigError([Finding(Position(file, 1), "", "no")])
     found = lines(error, directory="/work/repo/deploy", root="/work/repo/")
     assert found == [f"::error file={told},line=1,title=lcompose::no"]
+
+
+def test_what_is_known_of_a_failure_stands_in_its_annotation() -> None:
+    error = LcomposeError("it failed", "", "Look.", ("a",), known=(Known("a-b", "no disk", "Add one.", "web"),))
+    assert lines(error) == ["::error title=lcompose::it failed%0ALook.%0Aweb: no disk%0AAdd one.%0Aa"]
 
 
 def test_what_github_would_take_for_its_own_is_escaped() -> None:

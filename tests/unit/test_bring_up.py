@@ -366,6 +366,18 @@ def test_after_a_failure_logs_are_kept_and_an_archive_is_written_without_secrets
     assert [one.after for one in history(tmp_path)][-1] == "error"
 
 
+def test_a_failure_that_is_known_is_in_the_error_and_in_the_report(tmp_path: Path) -> None:
+    said = "2025-01-01T00:00:01.000000000Z exec /web: exec format error\n"
+    error = fails(job(tmp_path, Engine(local=["web:1"], ends={"web": 1}, printed={"web1": said}), WEB))
+    assert [(one.id, one.service) for one in error.known] == [("program-for-another-processor", "web")]
+    with tarfile.open(error.details[-1].rpartition(": ")[2]) as archive:
+        [report] = (one for one in archive.getnames() if one.endswith("report.txt"))
+        stream = archive.extractfile(report)
+        assert stream
+        text = stream.read().decode()
+    assert text.endswith(f"  known: {error.known[0]}\n     do: {error.known[0].fix}")
+
+
 def test_an_archive_that_cannot_be_written_is_told_and_hides_no_failure(tmp_path: Path) -> None:
     (tmp_path / "failures").write_text("a file in the place of the folder")
     error = fails(job(tmp_path, Engine(local=["web:1"], ends={"web": 3}), WEB))

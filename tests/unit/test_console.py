@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lcompose.console import Console
-from lcompose.errors import ConfigError, EngineError, Finding, LockedError, NotReadyError, Position, UsageError
+from lcompose.errors import ConfigError, EngineError, Finding, Known, LockedError, NotReadyError, Position, UsageError
 from lcompose.spec.events import Event
 from lcompose.spec.project import Change
 from lcompose.spec.secrets import Secrets
@@ -76,6 +76,21 @@ def test_an_error_says_what_where_and_what_to_do() -> None:
     assert out(printed) == ""
 
 
+def test_a_failure_that_is_known_is_told_with_its_cause_before_what_to_do_in_general() -> None:
+    printed, for_machines = console(), console(as_json=True)
+    error = EngineError(
+        "it failed", "compose.yaml", "Look.", known=(Known("a-b", f"no {SECRET}", "Add.", "web", "said"),)
+    )
+    printed.error(error)
+    for_machines.error(error)
+    assert err(printed) == (
+        "lcompose: it failed\n  where: compose.yaml\n  known: web: no <API_KEY>\n     do: Add.\n  to do: Look.\n"
+    )
+    assert json.loads(out(for_machines))["error"]["known"] == [
+        {"id": "a-b", "cause": "no <API_KEY>", "fix": "Add.", "service": "web", "line": "said", "more": ""}
+    ]
+
+
 def test_an_error_leaves_out_what_is_not_known() -> None:
     printed = console()
     printed.error(UsageError("it failed"))
@@ -122,6 +137,7 @@ def test_an_error_for_machines_is_one_object_on_standard_output() -> None:
             "fix": "Wait.",
             "details": ["a"],
             "findings": [],
+            "known": [],
         }
     }
     assert err(printed) == ""

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from lcompose import vendors
 from lcompose.cli.root import COMMANDS
 from lcompose.errors import LcomposeError
 from lcompose.settings import setting_paths, variable_of
+from lcompose.targets.devices import ROWS
 from tests import docs
 
-PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "compose-examples/README.md")
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "compose-examples/README.md",
+    "docs/gpu-matrix.md",
+)
 LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
 
 
@@ -86,3 +95,11 @@ def test_every_link_within_a_page_leads_to_a_heading(name: str) -> None:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert [link for link in re.findall(r"\]\(#([^)]+)\)", text) if link not in anchors] == []
+
+
+def test_the_matrix_of_gpus_has_every_row_once_for_each_vendor_that_it_is_for() -> None:
+    lines = page("docs/gpu-matrix.md").splitlines()
+    found = {gpu: sum(line.startswith(f"| `{gpu}` |") for line in lines) for gpu in vendors.choices()}
+    rows = {by: sum(row.by == by for row in ROWS) for by in ("driver", "nodes")}
+    assert found == {"none": 0, "cuda": rows["driver"], "rocm": rows["nodes"], "xpu": rows["nodes"]}
+    assert set(docs.TRIED) <= {(row.target, row.reader, row.form) for row in ROWS}

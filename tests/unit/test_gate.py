@@ -690,6 +690,28 @@ def test_secrets_are_shown_neither_in_the_last_lines_nor_in_the_reasons() -> Non
     assert "abcdef" not in repr(error.details)
 
 
+def test_what_a_failed_service_its_probe_and_its_engine_said_is_handed_on_without_secrets() -> None:
+    wrong = Finished(1, "", "wrong key: abcdef")
+    plan = {"web": [(0, {"inside": wrong})], "db": answers(0)}
+    stack = Stack([probed("web"), probed("db")], plan, timeout=1, secrets={"API_KEY": "abcdef"})
+    stack.engine.printed = {"web": "\n".join(f"2025-01-01T00:00:01.000000000Z abcdef {n}" for n in range(40))}
+    error = stack.wait().error
+    assert error
+    said = {one.by: one.text for one in error.heard}
+    assert {one.service for one in error.heard} == {"web"}
+    assert said["log"] == "\n".join(f"<API_KEY> {n}" for n in range(40))
+    assert "wrong key: <API_KEY>" in said["probe"] and "abcdef" not in repr(error.heard)
+
+
+def test_what_an_engine_said_when_it_could_not_start_one_is_handed_on() -> None:
+    stack = Stack([probed("web")])
+    stack.engine.failures = {"start web": EngineError("docker start failed: port is already allocated")}
+    error = stack.wait().error
+    assert error
+    engine = [one.text for one in error.heard if one.by == "engine"]
+    assert engine == ["\nit could not be started: docker start failed: port is already allocated"]
+
+
 # ---------------------------------------------------------------- whatever happens
 
 

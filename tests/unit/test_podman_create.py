@@ -12,6 +12,7 @@ import pytest
 from lcompose.engines import ComposeFile, Creation
 from lcompose.engines.podman_create import create
 from lcompose.errors import EngineError
+from lcompose.failures import known_of
 from lcompose.spec.text import EnvRef
 from tests.unit.test_podman_provider import program
 
@@ -97,7 +98,7 @@ def test_a_failure_says_why_and_what_to_do(made: Made) -> None:
     with pytest.raises(EngineError) as caught:
         made.create()
     assert caught.value.what.startswith("podman-compose could not create the containers: invalid IP address")
-    assert "host.containers.internal" in caught.value.fix
+    assert "host.containers.internal" in known_of(caught.value)[0].fix
 
 
 def test_a_name_that_is_still_taken_is_tried_again(made: Made) -> None:
