@@ -16,7 +16,7 @@ GIB = 1 << 30
 # A desktop or a forgotten program takes a little of every GPU.
 NEARLY_FREE = 0.8
 HERE = "For this machine it is rendered with --for here"
-NO_GPU = "Or use the processor: --gpu none."
+NO_GPU = "use the processor: --gpu none."
 OPTIONAL = "accelerator.optional=true takes the processor where there is none"
 
 
@@ -151,7 +151,8 @@ def _without(settings: Settings, machine: Machine) -> tuple[Settings, tuple[Find
         told = Finding(Position("settings"), "gpu", f"{what}: the processor is used", "", "warning")
         return replace(settings, gpu=CPU, gpu_ids=()), (told,)
     fixes = [gpu.fix for gpu in broken if gpu.fix][:1]
-    raise MachineError(what, "gpu", " ".join([*fixes, NO_GPU, f"({OPTIONAL}.)"]))
+    otherwise = f"Or {NO_GPU}" if fixes else NO_GPU.capitalize()
+    raise MachineError(what, "gpu", " ".join([*fixes, otherwise, f"({OPTIONAL}.)"]))
 
 
 def _told(settings: Settings, picked: Sequence[Gpu], machine: Machine) -> tuple[Finding, ...]:

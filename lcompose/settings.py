@@ -53,6 +53,15 @@ LOGGING: Record = {
     "max_file": Key(positive(), doc="Log files that are kept."),
 }
 
+LOCAL: Record = {
+    "command": Key(text(min_length=1), doc="Program that starts it as a process, and words that stand first."),
+    "args": Key(listing(text()), doc="Its arguments; `{config}` is the file that it reads."),
+    "env": Key(mapping(optional(text()), VARIABLE), doc="More variables for it."),
+    "workingDir": Key(text(min_length=1), doc="Directory that it is started in; of LCORE, a checkout of its sources."),
+    "socket": Key(text(), doc="Path of a socket that it listens on; it is refused, since no service can."),
+    "limits": Key(record(LIMITS)),
+}
+
 SERVICE: Record = {
     "image": Key(text(min_length=1), doc="Image, with tag or digest."),
     "imagePullPolicy": Key(
@@ -77,6 +86,8 @@ SERVICE: Record = {
     "drop_capabilities": Key(flag(), doc="Whether all capabilities are dropped that the image can do without."),
     "logging": Key(record(LOGGING)),
     "log_level": Key(choice("debug", "info", "warning", "error"), doc="How much it logs."),
+    "runtime": Key(choice("container", "local"), doc="Run it as a container or as a local process."),
+    "local": Key(record(LOCAL)),
 }
 
 CONTAINER: Record = {
@@ -88,18 +99,18 @@ CONTAINER: Record = {
     "limits": Key(record(LIMITS)),
 }
 
-LOCAL: Record = {
-    "command": Key(text(), doc="Program that starts Llama Stack."),
-    "args": Key(listing(text()), doc="Its arguments."),
-    "env": Key(mapping(optional(text()), VARIABLE), doc="More variables for it."),
-    "workingDir": Key(text(), doc="Directory that it is started in."),
-    "socket": Key(text(), doc="Path of a socket that it listens on."),
-    "limits": Key(record(LIMITS)),
-}
-
 COMPANIONS = ("postgres", "ollama", "vllm", "okp")
 SERVICES: Record = {
     name: Key(record(SERVICE)) for name in ("lightspeed-stack", "llama-stack", "inference", *COMPANIONS)
+}
+
+RUNTIMES: Record = {
+    "allowed": Key(
+        listing(choice("container", "local")), doc="Runtimes that may be used; all of them if none is said."
+    ),
+    "disabled": Key(listing(choice("container", "local")), doc="Runtimes that are not used."),
+    "default": Key(choice("container", "local"), doc="Runtime that is taken where nobody asks for one."),
+    "strict": Key(flag(), doc="Whether it is an error that another runtime has to be taken than the one asked for."),
 }
 
 # What may stand at the top level of lightspeed-stack.yaml, beside LCORE's own keys.
@@ -148,6 +159,7 @@ SETTINGS: Record = {
             {name: Key(choice("auto", "external"), doc=f"Whether {name} is started if needed.") for name in COMPANIONS}
         )
     ),
+    "runtimes": Key(record(RUNTIMES)),
     "secrets": Key(
         mapping(record({"file": Key(text(min_length=1), required=True, doc="File that holds the secret.")})),
         doc="Files that the services find as `/run/secrets/NAME`.",
@@ -184,7 +196,30 @@ DEFAULTS: dict[str, Any] = {
     "boot": "parallel",
     "proxies": True,
     "ca_bundle": "",
+    "runtimes": {"allowed": [], "disabled": [], "default": "container", "strict": False},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """What a person may say about a service that is a process."""
+
+    command: str = ""
+    args: tuple[str, ...] | None = None
+    env: tuple[tuple[str, str | None], ...] = ()
+    directory: str = ""
+    socket: str = ""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtimes:
+    """Which runtimes may be used, and which is taken where nobody asks for one."""
+
+    allowed: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    default: str = "container"
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +240,8 @@ class ServiceSettings:
     drop_capabilities: bool = False
     log_rotation: LogRotation | None = None
     log_level: str = "info"
+    runtime: str = ""
+    local: LocalSettings = LocalSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +273,7 @@ class Settings:
     origin: Mapping[str, str]
     layers: tuple[Layer, ...] = ()
     compose: tuple[Mapping[str, Any], ...] = ()
+    runtimes: Runtimes = Runtimes()
 
 
 def checked_layer(name: str, node: Node, keys: Record) -> Layer:
@@ -254,7 +292,7 @@ def checked_layer(name: str, node: Node, keys: Record) -> Layer:
 
 
 def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer in which ``container:`` is spelled as what it means: the server's own section.
+    """A layer in which ``container:`` and ``local:`` are spelled as what they mean: the server's own section.
 
     Where a layer says both, the longer spelling wins.
     """
@@ -263,6 +301,8 @@ def normalised(tree: Mapping[str, Any]) -> dict[str, Any]:
     meant: dict[str, Any] = {}
     if "runtime" in container:
         meant["engine"] = container.pop("runtime")
+    if tree.get("local"):
+        container["local"] = tree["local"]
     if container:
         meant["services"] = {"llama-stack": container}
     if "compose" in rest:
@@ -334,7 +374,18 @@ def resolve_settings(layers: Sequence[Layer]) -> Settings:
         origin=merged.origin,
         layers=every,
         compose=tuple(one for layer in layers for one in layer.tree.get("compose") or ()),
+        runtimes=Runtimes(
+            tuple(tree["runtimes"]["allowed"]),
+            tuple(tree["runtimes"]["disabled"]),
+            tree["runtimes"]["default"],
+            tree["runtimes"]["strict"],
+        ),
     )
+
+
+def is_chosen(settings: Settings) -> bool:
+    """Whether somebody asked for a runtime of the whole stack."""
+    return settings.origin.get("runtime", "default") != "default"
 
 
 # Variables that are read elsewhere, because they are no settings of a stack.
@@ -345,7 +396,6 @@ _PULL_POLICIES = {"Always": "always", "IfNotPresent": "missing", "Never": "never
 
 def _service(name: str, tree: Mapping[str, Any]) -> ServiceSettings:
     policy = tree.get("imagePullPolicy", "missing")
-    limits = tree.get("limits") or {}
     logging = tree.get("logging") or {}
     return ServiceSettings(
         image=tree.get("image", ""),
@@ -354,7 +404,7 @@ def _service(name: str, tree: Mapping[str, Any]) -> ServiceSettings:
         ports=tuple(parse_port(port, f"services.{name}.ports") for port in tree.get("ports") or ()),
         volumes=tuple(tree.get("volumes") or ()),
         env=tuple((tree.get("env") or {}).items()),
-        limits=Limits(limits.get("cpus", ""), limits.get("memory", ""), limits.get("pids", 0)),
+        limits=_limits(tree.get("limits") or {}),
         restart=tree.get("restart", "no"),
         read_only=tree.get("read_only", False),
         tmpfs=tuple(tree.get("tmpfs") or ()),
@@ -362,6 +412,23 @@ def _service(name: str, tree: Mapping[str, Any]) -> ServiceSettings:
         drop_capabilities=tree.get("drop_capabilities", False),
         log_rotation=LogRotation(logging["max_size"], logging.get("max_file", 3)) if logging else None,
         log_level=tree.get("log_level", "info"),
+        runtime=tree.get("runtime", ""),
+        local=_local(tree.get("local") or {}),
+    )
+
+
+def _limits(tree: Mapping[str, Any]) -> Limits:
+    return Limits(tree.get("cpus", ""), tree.get("memory", ""), tree.get("pids", 0))
+
+
+def _local(tree: Mapping[str, Any]) -> LocalSettings:
+    return LocalSettings(
+        command=tree.get("command", ""),
+        args=tuple(tree["args"]) if "args" in tree else None,
+        env=tuple((tree.get("env") or {}).items()),
+        directory=tree.get("workingDir", ""),
+        socket=tree.get("socket", ""),
+        limits=_limits(tree.get("limits") or {}),
     )
 
 

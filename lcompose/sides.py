@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +17,14 @@ from lcompose.lightspeed.run_keys import RUN
 from lcompose.lightspeed.services import own_directory
 from lcompose.lightspeed.synthesis import needs
 from lcompose.load import Node, Path, leaves, plain
-from lcompose.schema import Kind, record
+from lcompose.schema import Kind, record, roles
 from lcompose.settings import Settings
 from lcompose.spec.machine import Machine
 from lcompose.spec.project import Change, Derived, DocumentMount, Mount, VolumeMount
+
+LOCAL = "local"
+# What a key can be that names a file or a folder.
+PATHS = ("file", "header", "written", "database", "index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,9 @@ def server_side(
 def _side(source: Source, lifted: list[wiring.Lifted], edits: Sequence[derive.Edit], request: Request) -> Side:
     kept = wiring.storage(source.node, source.values, source.kind, source.volume, source.image, source.also_written)
     # Lifting goes first: its paths are those of the document as it was written.
-    every = [*(one.edit for one in lifted), *kept.edits, *edits]
+    moved = {edit.path for edit in (*kept.edits, *edits)}
+    absolute = [one for one in _absolute(source) if one.path not in moved] if request.settings.runtime == LOCAL else []
+    every = [*(one.edit for one in lifted), *absolute, *kept.edits, *edits]
     document, changes = derive.applied(plain(source.node), source.filename, every)
     secrets = request.settings.secrets
     found = wiring.host_files(source.node, source.values, source.kind, source.directory, source.image, secrets)
@@ -140,6 +146,16 @@ def _side(source: Source, lifted: list[wiring.Lifted], edits: Sequence[derive.Ed
     mounts = _mounts(source.filename, source.image, kept, files)
     rewritten = frozenset(edit.path for edit in every)
     return Side(document, tuple(changes), rewritten, tuple(lifted), mounts, tuple(files))
+
+
+def _absolute(source: Source) -> Iterator[derive.Edit]:
+    """Relative paths as they are in the image: a process is started somewhere else."""
+    for path, leaf, key in roles(source.node, source.kind):
+        said = leaf.value.strip() if isinstance(leaf.value, str) else ""
+        if not said or said.startswith(("/", "~", "$")) or (key.role == "header" and said in wiring.NO_FILE_HEADERS):
+            continue
+        if key.role in PATHS:
+            yield derive.Edit(path, wiring.in_container(said, source.image), "a process is started somewhere else")
 
 
 def _renamed(config: Configuration, lifted: list[wiring.Lifted], images: Images) -> list[derive.Edit]:

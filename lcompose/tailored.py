@@ -74,14 +74,14 @@ def _environment(service: Service, own: ServiceSettings) -> tuple[tuple[str, Tex
         if variable:
             merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())
     for name, value in own.env:
-        merged[name] = _own_value(service.name, name, value)
+        merged[name] = own_value(service.name, name, value)
     return tuple(merged.items())
 
 
 SAME_NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:[?-][^}]*)?\}")
 
 
-def _own_value(service: str, name: str, value: str | None) -> Text:
+def own_value(service: str, name: str, value: str | None) -> Text:
     """A person's variable: passed on by name where that is meant, else in Compose's words.
 
     Raises: UsageError for a secret in clear.

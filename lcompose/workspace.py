@@ -30,6 +30,7 @@ from lcompose.settings import (
     FILE,
     Settings,
     checked_layer,
+    is_chosen,
     layer_from_env,
     layer_from_options,
     resolve_settings,
@@ -63,6 +64,7 @@ class Options:
     profiles: tuple[str, ...] = ()
     engine: str = ""
     runtime: str = ""
+    strict_runtime: bool = False
     gpu: str = ""
     gpu_ids: str = ""
     inference: str = ""
@@ -149,6 +151,7 @@ def open_workspace(
     variables: bool = False,
     here: bool = False,
     looks: bool = False,
+    runtime: str = "",
 ) -> Workspace:
     """Reads and resolves everything that a command needs.
 
@@ -156,6 +159,7 @@ def open_workspace(
     says that the stack starts on this machine and at once: then proxies and the like come from the
     environment too, and not only from .env. What is rendered must not depend on who renders it. With
     ``looks`` the machine is looked at, if a GPU is asked for: which one it is then stands in the settings.
+    ``runtime`` is the one that is taken, where it is not the one that the settings ask for first.
 
     Raises: ConfigError with every finding of the run; UsageError; MachineError for a GPU that is not here.
     """
@@ -165,6 +169,7 @@ def open_workspace(
     path, node = collected.get(lambda: read_config(options, env, directory), (directory / CONFIG_FILE, EMPTY))
     own = collected.get(lambda: _settings_file(directory), Layer(SETTINGS_FILE, {}))
     settings = collected.get(lambda: _settings(options, env, directory, node, own), resolve_settings([]))
+    settings = _for_runtime(settings, runtime)
     written = dotenv(directory, env)
     env = {**written, **env}
     images = choose_images(settings)
@@ -207,6 +212,13 @@ def open_workspace(
     return Workspace(name, directory, settings, resolved, secrets, env, warnings, machine)
 
 
+def _for_runtime(settings: Settings, runtime: str) -> Settings:
+    """The settings of what is run so: Python keeps the bytecode of a process beside its sources."""
+    taken = runtime or (settings.runtime if is_chosen(settings) else settings.runtimes.default)
+    bytecode = settings.bytecode_cache and taken != "local"
+    return replace(settings, runtime=taken, bytecode_cache=bytecode)
+
+
 def look(env: Mapping[str, str]) -> Machine | None:
     """What there is in this machine; None where the engine is on another one."""
     if any(env.get(name, "").startswith(("tcp:", "ssh:", "http")) for name in ("DOCKER_HOST", "CONTAINER_HOST")):
@@ -215,16 +227,6 @@ def look(env: Mapping[str, str]) -> Machine | None:
     from lcompose.probe import probe
 
     return probe(ThisMachine())
-
-
-def refuse_local(settings: Settings) -> None:
-    """Stops a command that could only pretend to run local processes.
-
-    Raises: UsageError.
-    """
-    if settings.runtime == "local":
-        what = "the local runtime is not part of this version"
-        raise UsageError(what, "runtime", "Leave --runtime out, or set runtime: container.")
 
 
 class _Findings:
@@ -292,6 +294,8 @@ def _as_settings(options: Options) -> dict[str, object]:
     if options.profiles:
         tree["profiles"] = list(options.profiles)
     images = dict(_image(item) for item in options.images)
+    if options.strict_runtime:
+        tree["runtimes"] = {"strict": True}
     if images:
         tree["services"] = {service: {"image": image} for service, image in images.items()}
     return tree
@@ -348,6 +352,8 @@ def _missing_files(resolved: Resolved, secrets: Mapping[str, str]) -> list[Findi
 
 
 def _closed_files(resolved: Resolved, settings: Settings, env: Mapping[str, str]) -> list[Finding]:
+    if settings.runtime == "local":
+        return []  # a process reads what its person reads
     mapped = settings.engine == "podman" and not host.user_is_root()
     here = host.find_program("setfacl", env.get("PATH", ""))
     setfacl = ("podman unshare setfacl" if mapped else "setfacl") if here else ""

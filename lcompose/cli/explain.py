@@ -37,7 +37,10 @@ from lcompose.workspace import (
 )
 
 # What the overview shows of each service, beside all that a person set.
-MATTERS = ("started", "image", "ports", "probe.path", "restart", "limits.cpus", "limits.memory", "hardening.read_only")
+MATTERS = (
+    *("started", "runtime", "image", "ports", "probe.path", "restart"),
+    *("limits.cpus", "limits.memory", "hardening.read_only"),
+)
 NOBODY = (OURS, DEFAULT)
 WIDEST = 60  # of a value in a table; whoever asks for one value sees all of it
 NEXT = "All of one service: lcompose explain SERVICE. One value, whole: lcompose explain SERVICE.FIELD."

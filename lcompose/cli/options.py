@@ -48,6 +48,13 @@ SHARED: tuple[Any, ...] = (
     click.option("--engine", type=click.Choice(["auto", "docker", "podman"]), help="Container engine."),
     click.option("--runtime", type=click.Choice(["container", "local"]), help="Containers or local processes."),
     click.option(
+        "--strict-runtime",
+        "strict_runtime",
+        is_flag=True,
+        default=None,
+        help="Take no other runtime where that one cannot be had.",
+    ),
+    click.option(
         "--gpu",
         metavar="GPU",
         help="GPU of an inference service: none, auto, cuda, rocm, xpu.",

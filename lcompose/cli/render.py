@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,18 @@ from lcompose.cli.options import console_of, environment, options_of, shared_opt
 from lcompose.errors import UsageError
 from lcompose.schema import suggestion
 from lcompose.spec.bundle import Bundle, Document
-from lcompose.spec.target import Form, TargetFacts, described, found_here
+from lcompose.spec.project import Change
+from lcompose.spec.target import USUAL, Form, TargetFacts, described, found_here, version_of
 from lcompose.targets import names, translate
-from lcompose.workspace import Workspace, open_workspace, refuse_local
+from lcompose.workspace import Workspace, open_workspace
+
+HERE, LOCAL = "here", "local"
+VERSION = r"\d{1,4}(?:\.\d{1,4}){0,2}"
+VERSIONS = re.compile(rf"({VERSION})(?:/({VERSION}))?")
+
+
+def _offered() -> list[str]:
+    return sorted({*names(), *USUAL, HERE})
 
 
 @click.command()
@@ -22,9 +33,10 @@ from lcompose.workspace import Workspace, open_workspace, refuse_local
 @click.option(
     "--for",
     "wanted",
-    metavar="TARGET|here",
-    help="Render for a target (docker, podman …), or for what this machine has. Default: the engine's, else docker.",
-    shell_complete=lambda _ctx, _parameter, begun: [name for name in (*names(), "here") if name.startswith(begun)],
+    metavar="TARGET[:ENGINE[/COMPOSE]]|here",
+    help="Render for a target (docker, podman, podman-socket …), for versions of it (docker:28.3/2.33), or for what"
+    " this machine has. Default: the engine's, else docker.",
+    shell_complete=lambda _ctx, _parameter, begun: [name for name in _offered() if name.startswith(begun)],
 )
 @click.option("--allow-missing", is_flag=True, help="Go on although files to be mounted are not here.")
 @click.option("--force", is_flag=True, help="Replace generated files that somebody edited.")
@@ -37,19 +49,22 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     lcompose render | docker compose -f - up
     lcompose render -o deploy                a folder, for Docker
     lcompose render -o deploy --engine podman
+    lcompose render --for docker:28.3/2.33   for that Docker Engine, and that version of Compose
+    lcompose render -o deploy --for podman-socket:5.4    for docker-compose over Podman's socket
     """
     options = options_of(ctx, given)
     console = console_of(options)
     env = environment()
-    looks = given["wanted"] == "here"
-    workspace = open_workspace(options, env, allow_missing=given["allow_missing"], looks=looks)
-    refuse_local(workspace.settings)
+    looks = given["wanted"] == HERE
+    runtime = _runtime(given["wanted"] or "")
+    workspace = open_workspace(options, env, allow_missing=given["allow_missing"], looks=looks, runtime=runtime)
     output = given["output"]
     place = Path(output).absolute() if output else Path.cwd()
     facts = _facts(workspace, folder=bool(output), wanted=given["wanted"] or "")
     bundle = translate(workspace.resolved.project, facts, workspace.place(place))
     console.warn(workspace.warnings)
-    console.changes(workspace.resolved.project.changes)
+    changes = _changes(workspace, facts, place)
+    console.changes(changes)
     for line in bundle.report:
         console.note(f"note: {line}")
     if output:
@@ -57,22 +72,48 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         _write(bundle, place, force=given["force"])
         console.note(f"wrote {', '.join(document.path for document in bundle.documents)} in {output}")
     if options.json:
-        console.value(_as_json(bundle, workspace))
+        console.value(_as_json(bundle, changes))
     elif not output:
         console.result(bundle.main.text)
 
 
+def _runtime(wanted: str) -> str:
+    """The runtime that a target is of; that of the settings where none is named."""
+    if wanted in ("", HERE):
+        return ""
+    return LOCAL if wanted == LOCAL else "container"
+
+
+def _changes(workspace: Workspace, facts: TargetFacts, place: Path) -> tuple[Change, ...]:
+    project = workspace.resolved.project
+    if facts.target != LOCAL:
+        return project.changes
+    from lcompose.targets.local import localised
+
+    return localised(project, facts, workspace.place(place)).changes
+
+
 def _facts(workspace: Workspace, *, folder: bool, wanted: str) -> TargetFacts:
     form: Form = "folder" if folder else "inline"
-    if wanted == "here":
-        from lcompose.engines.select import choose
+    if workspace.settings.runtime == LOCAL:
+        from lcompose.cli.native import described as as_processes
 
-        _, found = choose(workspace.settings.engine, workspace.env)
-        return found_here(found, form, workspace.machine)
-    target = wanted or workspace.settings.engine or "docker"
-    if target not in names():
-        raise UsageError(f"no target is called {target[:40]!r}", "--for", suggestion(target, [*names(), "here"]))
-    return described(target, form)
+        return as_processes(workspace)
+    if wanted == HERE:
+        from lcompose.engines.select import choose
+        from lcompose.observe import is_remote
+
+        engine, found = choose(workspace.settings.engine, workspace.env)
+        return found_here(found, form, None if is_remote(engine) else workspace.machine)
+    target, colon, versions = (wanted or workspace.settings.engine or "docker").partition(":")
+    if target not in _offered():
+        raise UsageError(f"no target is called {target[:40]!r}", "--for", suggestion(target, _offered()))
+    match = VERSIONS.fullmatch(versions)
+    if colon and (target == HERE or not match):
+        what = f"{versions[:40]!r} is no version of an engine"
+        raise UsageError(what, "--for", "Write it as in docker:28.3, or with its compose's as in docker:28.3/2.33.")
+    engine_version, compose_version = (version_of(one or "") for one in (match.groups() if match else ("", "")))
+    return described(target, form, engine_version, compose_version)
 
 
 def _with_env_example(bundle: Bundle, workspace: Workspace) -> Bundle:
@@ -97,7 +138,7 @@ def _write(bundle: Bundle, place: Path, *, force: bool) -> None:
     write_bundle(bundle, place, force=force)
 
 
-def _as_json(bundle: Bundle, workspace: Workspace) -> dict[str, Any]:
+def _as_json(bundle: Bundle, changes: Iterable[Change]) -> dict[str, Any]:
     return {
         "documents": {document.path: document.text for document in bundle.documents if not document.private},
         "report": list(bundle.report),
@@ -109,6 +150,6 @@ def _as_json(bundle: Bundle, workspace: Workspace) -> dict[str, Any]:
                 "after": change.after,
                 "reason": change.reason,
             }
-            for change in workspace.resolved.project.changes
+            for change in changes
         ],
     }

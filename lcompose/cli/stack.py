@@ -10,10 +10,10 @@ from typing import Any
 
 from lcompose import bundle as files
 from lcompose import digests, host
-from lcompose.cli import overlaid
+from lcompose.cli import native, overlaid
 from lcompose.engines import ComposeFile, Creation, Engine
 from lcompose.engines.select import choose
-from lcompose.errors import Finding, MachineError, UsageError
+from lcompose.errors import Finding, MachineError, Position, UsageError
 from lcompose.gatespec import spec_of_project, spec_of_reading, with_overlay
 from lcompose.observe import is_remote
 from lcompose.overlay.merging import together
@@ -24,7 +24,7 @@ from lcompose.spec.bundle import Bundle
 from lcompose.spec.project import Change, FileMount, Project
 from lcompose.spec.run import GateSpec
 from lcompose.spec.secrets import Secrets
-from lcompose.spec.target import EngineFacts, Form, found_here
+from lcompose.spec.target import EngineFacts, EngineName, Form, found_here
 from lcompose.targets import translate
 from lcompose.workspace import (
     SETTINGS_FILE,
@@ -34,7 +34,6 @@ from lcompose.workspace import (
     dotenv,
     open_workspace,
     project_name,
-    refuse_local,
     wanted_engine,
 )
 
@@ -72,6 +71,7 @@ class Stack:
     reading: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
     changes: tuple[Change, ...] = ()
+    fetch: Callable[[Callable[[str], None]], None] | None = None
 
     def creation(self, salt: str, timeout: float) -> Creation:
         """What the engine needs to create it."""
@@ -101,9 +101,14 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
     Raises: as open_workspace and choose do; UsageError, MachineError.
     """
     workspace = open_workspace(options, env, variables=True, here=True, looks=True)
-    refuse_local(workspace.settings)
-    engine, facts = choose(workspace.settings.engine, workspace.env)
+    chosen = native.runtime_here(workspace)
+    if chosen.mode != workspace.settings.runtime:
+        workspace = open_workspace(options, env, variables=True, here=True, looks=True, runtime=chosen.mode)
+    workspace = replace(workspace, warnings=(*workspace.warnings, *chosen.warnings))
+    engine, facts = chosen.engine, chosen.facts
     place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
+    if chosen.mode == "local":
+        return _processes(workspace, chosen, place)
     form = _form(facts, workspace.resolved.project)
     # Docker's file is the one that "render" prints, read from the person's folder: so their own
     # "docker compose up" finds the same hashes and recreates nothing. What names files beside it is
@@ -111,8 +116,37 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
     directory = place if form == "folder" else workspace.directory
     bundle = _bundle(workspace, engine, facts, form, workspace.directory if form == "inline" else place)
     project = workspace.resolved.project
+    stack = _stack(workspace, engine, facts, place, project, bundle, directory)
+    return _with_overlay(stack, bundle, workspace) if project.compose else stack
+
+
+def _processes(workspace: Workspace, chosen: native.Here, place: Path) -> Stack:
+    """The same as processes of this machine, which must have all that they need.
+
+    Raises: ConfigError, UsageError, MachineError.
+    """
+    try:
+        ready = native.prepared(workspace, chosen.engine, place)
+    except MachineError as error:
+        # Why it is no container is part of what is wrong.
+        told = (one.what for one in chosen.warnings)
+        raise replace(error, details=(*error.details, *told)) from None
+    stack = _stack(workspace, chosen.engine, chosen.facts, place, ready.project, ready.bundle, place)
+    notes = [Finding(Position("runtime"), "local", line, "", "warning") for line in ready.bundle.report]
+    return replace(stack, warnings=(*stack.warnings, *notes), fetch=ready.fetch)
+
+
+def _stack(
+    workspace: Workspace,
+    engine: Engine,
+    facts: EngineFacts,
+    place: Path,
+    project: Project,
+    bundle: Bundle,
+    directory: Path,
+) -> Stack:
     revealed = workspace.secrets.reveal()
-    stack = Stack(
+    return Stack(
         name=project.name,
         engine=engine,
         facts=facts,
@@ -130,7 +164,6 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
         warnings=workspace.warnings,
         changes=project.changes,
     )
-    return _with_overlay(stack, bundle, workspace) if project.compose else stack
 
 
 def _with_overlay(stack: Stack, bundle: Bundle, workspace: Workspace) -> Stack:
@@ -233,6 +266,7 @@ OF_RENDERED = {
     "inference": "--inference",
     "model": "--model",
     "runtime": "--runtime",
+    "strict_runtime": "--strict-runtime",
 }
 
 
@@ -348,7 +382,9 @@ def find_running(options: Options, env: Mapping[str, str], named: Sequence[str] 
     from lcompose.engines.select import holding
 
     name = project_of(options, env, named) if named else project_name(options, env)
-    engine = holding(name, wanted_engine(options, env), env)
+    runtime = "" if named else options.runtime or env.get("LCOMPOSE_RUNTIME", "")
+    wanted: EngineName | None = "local" if runtime == "local" else wanted_engine(options, env)
+    engine = holding(name, wanted, env, processes=runtime != "container" and not named)
     return Running(name, engine, files.project_path(env, engine.endpoint(), name))
 
 

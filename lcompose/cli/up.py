@@ -116,6 +116,10 @@ def _up(console: Console, stack: Stack, begun: float, given: dict[str, Any]) -> 
     patience = 0 if given["no_wait_lock"] else stack.wait_timeout
     with files.locked(place, stack.name, patience, lambda: console.note(f"{stack.name}: waits for another lcompose")):
         job = _job(stack, begun, files.salt_of(place))
+        if stack.fetch:
+            # As pulling does, it has a time of its own.
+            host.limit(None)
+            stack.fetch(console.note)
         job.deadline.restart_clock(waiting)
         with _failure(console, stack, job, rollback=given["rollback"]), _timeline(job, given["timeline"]):
             with _time_is_up(stack.wait_timeout):

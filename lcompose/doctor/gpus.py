@@ -83,11 +83,21 @@ def toolkits(facts: Facts) -> Iterator[Diagnosis]:
 
 def _toolkit(vendor: str, machine: Machine, facts: Facts) -> Diagnosis:
     programs = [program for name, program in machine.toolkits if name == vendor]
-    if programs:
+    if programs and not _lacks_hook(vendor, machine, facts):
         return Diagnosis("gpu.toolkit", "ok", vendor, f"its toolkit is here: {', '.join(programs)}")
     state: State = "error" if wanted(facts) == vendor and not machine.cdi_devices(_kind(vendor)) else "warning"
+    lacks = f"{vendors.vendor(vendor).hook}, by which Docker gives its GPUs to containers,"
     what = "its driver works, and the toolkit that gives its GPUs to containers is missing"
+    if programs:
+        what = f"its driver works, and {lacks} is missing"
     return Diagnosis("gpu.toolkit", state, vendor, what, INSTALL.get(vendor, "Install the vendor's container toolkit."))
+
+
+def _lacks_hook(vendor: str, machine: Machine, facts: Facts) -> bool:
+    """Whether Docker, as the stack's engine, can give its GPUs neither by its driver nor by a specification."""
+    with_docker = facts.engine is not None and facts.engine.name == "docker"
+    there = (vendor, vendors.vendor(vendor).hook) in machine.toolkits
+    return with_docker and not there and not machine.cdi_devices(_kind(vendor))
 
 
 def restarts(facts: Facts) -> Iterator[Diagnosis]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from lcompose.engines.local_store import SERVICE, Kept, Spec, all_of, make, remove, spec_of
+from lcompose.engines.local_store import SERVICE, Kept, Spec, all_of, make, make_volumes, remove, spec_of
 from lcompose.errors import EngineError, UsageError
 from lcompose.names import NAME
 
@@ -25,7 +25,9 @@ def create(
 
     Raises: EngineError, UsageError, MachineError.
     """
-    trees = _services(read(file), file, project)
+    tree_of_all = read(file)
+    trees = _services(tree_of_all, file, project)
+    make_volumes(env, project, [str(name) for name in tree_of_all.get("volumes") or ()])
     there = {one.spec.service: one for one in all_of(env, project)}
     made = []
     for service in services or tuple(trees):

@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,3 +305,16 @@ def volumes(env: Mapping[str, str], project: str) -> Iterator[tuple[str, Path]]:
     for path in _entries(folder_of_project(env, project) / VOLUMES) if NAME.fullmatch(project) else ():
         if path.is_dir() and not path.is_symlink() and SERVICE.fullmatch(path.name):
             yield f"{project}_{path.name}", path
+
+
+def make_volumes(env: Mapping[str, str], project: str, names: Sequence[str]) -> None:
+    """Makes the folders of these volumes; what is in one stays.
+
+    Raises: UsageError, MachineError.
+    """
+    folder = folder_of_project(env, project) / VOLUMES
+    try:
+        for name in names:
+            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise unwritable(error, folder, STATE_FIX) from error

@@ -33,11 +33,16 @@ def choose(wanted: EngineName | None, env: Mapping[str, str]) -> tuple[Engine, E
     raise no_engine(problems)
 
 
-def holding(project: str, wanted: EngineName | None, env: Mapping[str, str]) -> Engine:
+def holding(project: str, wanted: EngineName | None, env: Mapping[str, str], *, processes: bool = True) -> Engine:
     """The engine that has the project; where none has it, the first that answers.
+
+    With ``processes``, it may also be run by the local one.
 
     Raises: MachineError when none answers.
     """
+    local = connect("local", env)
+    if processes and not wanted and local.containers(project):
+        return local
     usable: list[Engine] = []
     problems: list[EngineFacts] = []
     for name in (wanted,) if wanted else PREFERENCE:
@@ -47,12 +52,15 @@ def holding(project: str, wanted: EngineName | None, env: Mapping[str, str]) -> 
             usable.append(engine)
         else:
             problems.append(facts)
+    left_here = processes and not wanted and bool(local.volumes(project))
+    if not usable and left_here:
+        return local
     if not usable:
         raise no_engine(problems)
     # What runs counts before what was only left behind, such as a volume.
     running = (engine for engine in usable if engine.containers(project))
     left = (engine for engine in usable if engine.networks(project) or engine.volumes(project))
-    return next(running, None) or next(left, usable[0])
+    return next(running, None) or next(left, local if left_here else usable[0])
 
 
 def no_engine(problems: list[EngineFacts]) -> MachineError:

@@ -161,7 +161,7 @@ def _spellings(path: Steps) -> list[Steps]:
     if path == ("engine",):
         return [path, ("container", "runtime")]
     if path[:2] == ("services", "llama-stack"):
-        return [path, ("container", *path[2:])]
+        return [path, path[2:] if path[2:3] == ("local",) else ("container", *path[2:])]
     return [path]
 
 

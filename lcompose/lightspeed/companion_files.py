@@ -62,6 +62,12 @@ _TOOLS: Record = {
     "families": Key(listing(record(_FAMILY))),
 }
 
+_LOCAL: Record = {
+    "entrypoint": Key(listing(text(min_length=1)), required=True, doc="The program, and words that stand first."),
+    "command": Key(listing(text()), doc="More words after those of its container."),
+    "files": Key(listing(text(pattern="^/")), doc="Files of the container that it has to itself."),
+}
+
 COMPANION: Record = {
     "description": Key(text(min_length=1), required=True),
     "extends": Key(text(), doc="Another companion, whose words hold where this one has none."),
@@ -94,6 +100,7 @@ COMPANION: Record = {
     "shm_size": Key(text()),
     "stop_grace": Key(positive(), doc="Seconds that it has to end."),
     "healthcheck": Key(record(_HEALTHCHECK), required=True),
+    "local": Key(record(_LOCAL), doc="How it is started as a process, if it can be."),
 }
 
 
@@ -132,6 +139,15 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
+class Local:
+    """A companion as a process: the program, more words for it, and files that its container has to itself."""
+
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Companion:
     """One kind of companion: a service without a name yet, its script, and what it serves by itself.
 
@@ -149,6 +165,7 @@ class Companion:
     many_models: bool = False
     weights: str = ""
     provider: ProviderFacts | None = None
+    local: Local | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +224,14 @@ def companion(name: str, vendor: str = CPU) -> Companion:
         many_models=tree.get("many_models", False),
         weights=tree.get("weights", ""),
         provider=ProviderFacts(**tree["provider"]) if "provider" in tree else None,
+        local=_local(tree["local"], script) if "local" in tree else None,
     )
+
+
+def _local(tree: Mapping[str, Any], script: Derived | None) -> Local:
+    path = f"{SCRIPTS}/{script.name}" if script else ""
+    entrypoint = tuple(path if part == SCRIPT else part for part in tree["entrypoint"])
+    return Local(entrypoint, tuple(tree.get("command", ())), tuple(tree.get("files", ())))
 
 
 def _with_image(name: str, vendor: str) -> str:

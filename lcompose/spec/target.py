@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lcompose.spec.machine import Machine
+from lcompose.spec.program import Natively
 
 EngineName = Literal["docker", "podman", "local"]
 Form = Literal["inline", "folder", "run"]
@@ -19,7 +20,8 @@ class TargetFacts:
 
     ``target`` names what is generated for. ``form`` says how documents travel: inside the one file,
     as files beside it, or as files that only lcompose itself runs. ``reader`` is the program that reads
-    them, and ``compose_version`` its version. ``machine`` is where it will run, if that is known.
+    them, and ``compose_version`` its version. ``machine`` is where it will run, if that is known. ``natively``
+    has the programs that are started where there are no containers.
     """
 
     target: str = "docker"
@@ -30,6 +32,7 @@ class TargetFacts:
     rootless: bool = False
     oci_runtime: str = ""
     machine: Machine | None = None
+    natively: Natively | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,25 @@ class EngineFacts:
         return not self.problem
 
 
-def described(target: str, form: Form) -> TargetFacts:
-    """A usual machine with that target: what is rendered for it must not depend on who renders."""
-    if target == "podman":
-        return TargetFacts(target, form, (4, 3), (1, 4), "podman-compose")
-    return TargetFacts(target, form)
+# What is described by a name that is not, or not only, a target's.
+USUAL = {
+    "podman": TargetFacts("podman", engine_version=(4, 3), compose_version=(1, 4), reader="podman-compose"),
+    # docker-compose over Podman's socket, which takes a wish for GPUs since 5.4.
+    "podman-socket": TargetFacts("podman", engine_version=(5, 4), compose_version=(2, 30)),
+}
+
+
+def described(name: str, form: Form, engine: tuple[int, ...] = (), compose: tuple[int, ...] = ()) -> TargetFacts:
+    """A usual machine with that target, or one with these versions of the engine and of what reads files for it.
+
+    What is rendered for it must not depend on who renders.
+    """
+    usual = replace(USUAL.get(name) or TargetFacts(name), form=form)
+    return replace(
+        usual,
+        engine_version=engine or usual.engine_version,
+        compose_version=compose or usual.compose_version,
+    )
 
 
 def found_here(facts: EngineFacts, form: Form, machine: Machine | None) -> TargetFacts:

@@ -163,8 +163,16 @@ def _reserved(wish: Words) -> Words:
 
 def _which(vendor: Vendor, request: AcceleratorRequest, facts: TargetFacts) -> Words:
     """Ids, or how many: Compose takes no two of them. A number without quotes stops it as an id."""
-    ids = [_called(vendor, one, facts)[0] for one in request.ids]
+    ids = [_known_to_driver(vendor, one, facts) for one in request.ids]
     return {"device_ids": ids} if ids else {"count": request.count}
+
+
+def _known_to_driver(vendor: Vendor, one: str, facts: TargetFacts) -> str:
+    """A name that the driver knows; where it looks at a specification, one that is in there."""
+    names = _called(vendor, one, facts)
+    looks = facts.machine is not None and facts.engine_version >= CDI_FIRST
+    there = facts.machine.cdi_devices(vendor.cdi_kind) if looks and facts.machine else ()
+    return next((name for name in names if name in there), names[0])
 
 
 def _called(vendor: Vendor, one: str, facts: TargetFacts) -> tuple[str, ...]:
@@ -206,9 +214,7 @@ def _without_specification(
     stale = _stale(vendor, facts)
     if there:
         what = f"no CDI specification has {vendor.cdi_kind}={missing[0]}; there is {', '.join(there)}"
-        single = any(name != "all" for name in there)
-        fix = "Choose one of these with --gpu-ids, or leave it out for all." if single else "Leave --gpu-ids out."
-        return MachineError(what, "gpu_ids", fix)
+        return MachineError(what, "gpu_ids", _other_names(vendor, facts, there))
     what = f"{facts.target} gives {vendor.title} GPUs by CDI, and there is no specification of {vendor.cdi_kind} here"
     # One that cannot be read does not say whose devices it has.
     unread = [f"{spec.path}: {spec.problem}" for spec in facts.machine.cdi if not spec.kind and spec.problem]
@@ -218,6 +224,14 @@ def _without_specification(
         what = f"the CDI specification {stale[0]} is out of date, or cannot be read"
     first = "Run" if _has_toolkit(vendor, facts) else "Install the vendor's container toolkit, then run"
     return MachineError(what, "gpu", f"{first}: {vendor.make_cdi}")
+
+
+def _other_names(vendor: Vendor, facts: TargetFacts, there: tuple[str, ...]) -> str:
+    if any(name != "all" for name in there):
+        return "Choose one of these with --gpu-ids, or leave it out for all."
+    every = f"Ask for all of them: --gpu {vendor.gpu}, without --gpu-ids."
+    # In Windows' Linux there are no single ones to be named.
+    return every if facts.machine and facts.machine.wsl else f"{every} Or name them there: {vendor.make_cdi}"
 
 
 def _needs_hook(vendor: Vendor, facts: TargetFacts) -> None:
@@ -230,7 +244,7 @@ def _needs_hook(vendor: Vendor, facts: TargetFacts) -> None:
     if facts.machine is None or facts.machine.wsl:
         return
     if not _has_hook(vendor, facts):
-        what = f"Docker needs the vendor's toolkit to give {vendor.title} GPUs, and it is not installed"
+        what = f"Docker needs {vendor.hook} to give {vendor.title} GPUs, and it is not installed"
         raise MachineError(what, "gpu", vendor.get_toolkit)
     stale = _stale(vendor, facts)
     if stale and facts.engine_version >= CDI_FIRST and not facts.machine.cdi_devices(vendor.cdi_kind):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lcompose import vendors
 from lcompose.emit import yaml_text
 from lcompose.errors import UsageError
 from lcompose.overlay.merging import WHERE, together
@@ -19,6 +20,10 @@ from lcompose.targets import Place, words
 
 TITLE = "Podman"
 COMPOSE_FILE = "compose.yaml"
+STARTED = {
+    "podman-compose": f"podman-compose -f {COMPOSE_FILE} up --detach",
+    "docker-compose": f"PODMAN_COMPOSE_PROVIDER=docker-compose podman compose -f {COMPOSE_FILE} up --detach",
+}
 
 
 def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
@@ -43,19 +48,26 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     if project.compose:
         tree = laid_over(tree, project, place.home, place.directory, absolute=facts.form == "run")
         inherited = _further(tree, project, facts, inherited)
-    head = words.header(project, TITLE, f"Start: podman-compose -f {COMPOSE_FILE} up --detach")
+    head = words.header(project, TITLE, f"Start: {STARTED[facts.reader]}")
     documents = (
         Document(COMPOSE_FILE, yaml_text(tree, head)),
         *(Document(derived.filename, texts[derived.name], bool(derived.secret_at)) for derived in project.documents),
     )
-    return Bundle(documents, _report(project), inherited, digests, words.as_json(tree["services"]))
+    return Bundle(documents, _report(project, facts), inherited, digests, words.as_json(tree["services"]))
 
 
-def _report(project: Project) -> tuple[str, ...]:
-    lines = ["podman-compose: the order of stopping is not kept; lcompose down keeps it"]
+def _report(project: Project, facts: TargetFacts) -> tuple[str, ...]:
+    lines = ["the order of stopping is not kept; lcompose down keeps it"]
     if any(service.healthcheck for service in project.services):
-        lines.append("podman-compose: without systemd Podman runs no health checks; lcompose up probes by itself")
-    return tuple(lines)
+        lines.append("without systemd Podman runs no health checks; lcompose up probes by itself")
+    if facts.machine is None and any(map(_takes_nodes, project.services)):
+        # Which groups those are, and whether they can be kept, only a look at the machine tells.
+        lines.append("without root, containers may not open the GPU's device nodes; --for here, on that machine, can")
+    return tuple(f"{facts.reader}: {line}" for line in lines)
+
+
+def _takes_nodes(service: Service) -> bool:
+    return service.accelerator is not None and bool(vendors.vendor(service.accelerator.vendor).nodes)
 
 
 def _inherited(project: Project) -> tuple[tuple[str, tuple[EnvRef, ...]], ...]:

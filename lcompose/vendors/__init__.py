@@ -26,7 +26,7 @@ class Vendor:
     for it in the logs of servers.
     ``get_toolkit`` and ``make_cdi`` say how to come by what engines need of it.
     ``control`` are further device nodes that a probe looks at, and ``toolkit`` the programs that give
-    engines its devices.
+    engines its devices; without the one that is the ``hook``, Docker does not know the driver.
     """
 
     gpu: str
@@ -45,6 +45,7 @@ class Vendor:
     said: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
     toolkit: tuple[str, ...] = ()
+    hook: str = ""
     get_toolkit: str = ""
     make_cdi: str = ""
 

@@ -20,6 +20,7 @@ VENDOR = Vendor(
     said=("cuda",),
     control=("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/dxg"),
     toolkit=("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime-hook", "nvidia-container-runtime"),
+    hook="nvidia-container-runtime-hook",
     get_toolkit="Install nvidia-container-toolkit, and restart Docker: sudo systemctl restart docker",
     make_cdi="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
 )

@@ -24,7 +24,8 @@ from tests.unit.given import LIGHTSPEED, RUN
 MACHINES = Path(__file__).resolve().parent.parent / "machines"
 GIB = 1 << 30
 HERE = "For this machine it is rendered with --for here."
-NO_GPU = "Or use the processor: --gpu none. (accelerator.optional=true takes the processor where there is none.)"
+NO_GPU = "Use the processor: --gpu none. (accelerator.optional=true takes the processor where there is none.)"
+OR_NO_GPU = NO_GPU.replace("Use", "Or use")
 # Cards of recorded machines.
 BUSY, IDLE = "GPU-0a7c1e5d-0b1f-4c3e-9d2a-6f5e4d3c2b10", "GPU-1a7c1e5d-0b1f-4c3e-9d2a-6f5e4d3c2b11"
 LARGE_PART = "MIG-c7384736-a75d-5afc-978f-d2f1294409fd"
@@ -256,7 +257,7 @@ def test_what_is_no_vendor_is_left_to_others(gpu: str) -> None:
             "auto",
             "nvidia-nouveau",
             "there is no GPU here that can be used (NVIDIA GPU 10de:2504: it is held by nouveau, which cannot compute)",
-            f"Install NVIDIA's driver as your system does it, and restart the machine. {NO_GPU}",
+            f"Install NVIDIA's driver as your system does it, and restart the machine. {OR_NO_GPU}",
         ),
     ],
 )

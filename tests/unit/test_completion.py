@@ -25,6 +25,8 @@ def test_commands_options_and_their_choices_are_offered() -> None:
     assert completed("lcompose up --engine p") == ["podman"]
     assert completed("lcompose up --profile pr") == ["prod"]
     assert completed("lcompose render --gpu r") == ["rocm"]
+    assert completed("lcompose up --gpu ") == ["auto", "none", "cuda", "rocm", "xpu"]
+    assert completed("lcompose render --for podman") == ["podman", "podman-socket"]
     assert completed("lcompose render --inference ll") == ["llamacpp"]
 
 

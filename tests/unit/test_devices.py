@@ -202,7 +202,7 @@ def refusal(request: AcceleratorRequest, facts: TargetFacts) -> tuple[str, str, 
 @pytest.mark.parametrize("facts", [OLD_DOCKER, NEW_DOCKER])
 def test_docker_needs_the_toolkit(facts: TargetFacts) -> None:
     assert refusal(ALL, replace(facts, machine=known("nvidia-toolkit-missing"))) == (
-        "Docker needs the vendor's toolkit to give NVIDIA (CUDA) GPUs, and it is not installed",
+        "Docker needs nvidia-container-runtime-hook to give NVIDIA (CUDA) GPUs, and it is not installed",
         "gpu",
         "Install nvidia-container-toolkit, and restart Docker: sudo systemctl restart docker",
     )
@@ -236,7 +236,7 @@ def test_only_a_specification_and_no_hook_is_asked_for_by_its_names(
 @pytest.mark.parametrize("toolkits", [(), TOOLS])
 def test_a_specification_is_of_no_use_to_an_older_docker(compose: tuple[int, ...], toolkits: Any) -> None:
     machine = Machine(gpus=(NVIDIA,), cdi=(BOTH_NAMES,), toolkits=toolkits)
-    assert "toolkit" in refusal(ALL, on("docker", engine=(28, 1), compose=compose, machine=machine))[0]
+    assert "runtime-hook" in refusal(ALL, on("docker", engine=(28, 1), compose=compose, machine=machine))[0]
 
 
 def test_below_windows_the_engine_may_have_no_such_specification() -> None:
@@ -310,7 +310,15 @@ def test_a_machine_below_windows_has_no_single_gpus() -> None:
     assert refusal(FIRST, facts) == (
         "no CDI specification has nvidia.com/gpu=0; there is all",
         "gpu_ids",
-        "Leave --gpu-ids out.",
+        "Ask for all of them: --gpu cuda, without --gpu-ids.",
+    )
+
+
+def test_a_specification_without_single_gpus_can_be_made_anew() -> None:
+    facts = replace(PODMAN, machine=replace(known("wsl2-nvidia"), wsl=False))
+    assert refusal(FIRST, facts)[2] == (
+        "Ask for all of them: --gpu cuda, without --gpu-ids. "
+        "Or name them there: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     )
 
 
@@ -330,6 +338,27 @@ def test_a_gpu_goes_by_the_name_that_the_specification_has(asked: str, there: tu
     machine = Machine(gpus=(gpu,), cdi=(CdiSpec("/etc/cdi/nvidia.yaml", KIND, there),))
     words = device_words(AcceleratorRequest("cuda", ids=(asked,)), replace(PODMAN, machine=machine))
     assert words == {"devices": [f"{KIND}={name}"]}
+
+
+@pytest.mark.parametrize(
+    ("engine", "there", "name"),
+    [
+        # It asks the hook, which knows both names.
+        ((29, 1), ("0", "all"), "GPU-0a"),
+        ((29, 2), ("0", "all"), "0"),
+        ((29, 2), ("0", "GPU-0a", "all"), "GPU-0a"),
+        ((29, 2), (), "GPU-0a"),
+    ],
+)
+def test_a_docker_that_looks_at_a_specification_gets_the_name_in_it(
+    engine: tuple[int, ...], there: tuple[str, ...], name: str
+) -> None:
+    cdi = (CdiSpec("/etc/cdi/nvidia.yaml", KIND, there),) if there else ()
+    machine = Machine(gpus=(NVIDIA,), cdi=cdi, toolkits=TOOLKIT)
+    words = device_words(
+        AcceleratorRequest("cuda", ids=("GPU-0a",)), on("docker", engine=engine, compose=(2, 30), machine=machine)
+    )
+    assert words == {"gpus": [{"driver": "nvidia", "device_ids": [name]}]}
 
 
 def test_docker_gets_no_address_on_the_bus() -> None:

@@ -56,7 +56,9 @@ AMD = Gpu("rocm", "0000:03:00.0", "MI300X", memory=192 * GIB)
 SPEC = CdiSpec("/etc/cdi/nvidia.yaml", "nvidia.com/gpu", ("0", "all"))
 STALE = replace(SPEC, missing=("/usr/lib/libcuda.so.550",))
 RENDER = DeviceNode("/dev/dri/renderD128", 105, 0o660)
-GPUS = Machine((NVIDIA,), toolkits=(("cuda", "nvidia-ctk"),), memory=64 * GIB)
+GPUS = Machine((NVIDIA,), toolkits=(("cuda", "nvidia-container-runtime-hook"),), memory=64 * GIB)
+# Installed without the part that Docker's driver needs.
+WITHOUT_HOOK = replace(GPUS, toolkits=(("cuda", "nvidia-ctk"),))
 STACK = StackSeen("lightspeed-stack.yaml", "demo")
 PORT = PortSeen("web", "127.0.0.1", 8080)
 IMAGE = ImageSeen("web", "quay.io/a/b:1", here=True)
@@ -253,7 +255,27 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
         facts(machine=replace(GPUS, drivers=(("cuda", "550.54"),))),
         [("ok", "cuda", "the driver is loaded: 550.54", "")],
     ),
-    ("gpu.toolkit", facts(machine=GPUS), [("ok", "cuda", "its toolkit is here: nvidia-ctk", "")]),
+    ("gpu.toolkit", facts(machine=GPUS), [("ok", "cuda", "its toolkit is here: nvidia-container-runtime-hook", "")]),
+    (
+        "gpu.toolkit",
+        facts(machine=WITHOUT_HOOK),
+        [
+            (
+                "warning",
+                "cuda",
+                "its driver works, and nvidia-container-runtime-hook, by which Docker gives its GPUs to containers, "
+                "is missing",
+                "Install nvidia-container-toolkit, then: sudo systemctl restart docker",
+            )
+        ],
+    ),
+    # Podman asks for no hook, and Docker for none where there is a specification.
+    ("gpu.toolkit", facts(PODMAN, machine=WITHOUT_HOOK), [("ok", "cuda", "its toolkit is here: nvidia-ctk", "")]),
+    (
+        "gpu.toolkit",
+        facts(machine=replace(WITHOUT_HOOK, cdi=(SPEC,))),
+        [("ok", "cuda", "its toolkit is here: nvidia-ctk", "")],
+    ),
     (
         "gpu.toolkit",
         facts(machine=replace(GPUS, toolkits=())),

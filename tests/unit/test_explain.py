@@ -538,3 +538,18 @@ def test_no_secret_is_ever_shown(tmp_path: Path, args: tuple[str, ...]) -> None:
 def test_files_that_are_missing_are_no_reason_to_explain_nothing(tmp_path: Path) -> None:
     (tmp_path / "lightspeed-stack.yaml").write_text(f"{LIGHTSPEED}customization: {{system_prompt_path: nowhere.txt}}\n")
     assert "nowhere.txt" in run(tmp_path, "lightspeed-stack").stdout
+
+
+def test_the_runtime_is_explained_with_all_that_was_weighed() -> None:
+    found = evidence(own="{runtimes: {disabled: [local]}, runtime: local}")
+    assert cause(found, f"{SERVER}.runtime") == ("container", "lcompose.yaml", "lcompose.yaml:1:33")
+    assert one(found, f"{SERVER}.runtime").cause.reason == (
+        "local is out: runtimes.disabled has it; local is wanted, and cannot be: runtime in lcompose.yaml; "
+        "container is taken: runtimes.default says so"
+    )
+
+
+def test_what_is_said_of_a_process_is_explained() -> None:
+    found = evidence(embedded="local: {command: ogx}")
+    where = ("ogx", "lightspeed-stack.yaml", "lightspeed-stack.yaml:1:9")
+    assert cause(found, f"{SERVER}.local.command") == where

@@ -53,6 +53,26 @@ def test_docker_is_taken_where_it_answers(machine: Machine) -> None:
     assert facts == EngineFacts("docker", (27, 0, 3), (2, 30, 1))
 
 
+@pytest.mark.parametrize(
+    ("parts", "rootless"),
+    [("Engine containerd runc docker-init", False), ("Engine runc rootlesskit slirp4netns", True)],
+)
+def test_a_docker_without_root_says_so_among_its_parts(machine: Machine, parts: str, *, rootless: bool) -> None:
+    facts = connect("docker", machine.has("docker", GOOD_DOCKER | {"version": f"27.0.3 {parts}"}).env).facts()
+    assert (facts.version, facts.rootless) == ((27, 0, 3), rootless)
+
+
+@pytest.mark.parametrize(
+    ("info", "rootless", "runtime"),
+    [("5.2.0 true crun", True, "crun"), ("4.3.1 false runc", False, "runc"), ("4.3.1", False, "")],
+)
+def test_podman_says_whether_it_has_root_and_what_it_runs(
+    machine: Machine, info: str, runtime: str, *, rootless: bool
+) -> None:
+    facts = connect("podman", with_podman(machine).has("podman", GOOD_PODMAN | {"info": info}).env).facts()
+    assert (facts.rootless, facts.oci_runtime, facts.reader) == (rootless, runtime, "podman-compose")
+
+
 def test_podman_is_taken_where_docker_does_not_answer(machine: Machine) -> None:
     machine.has("docker", {"version": "Cannot connect to the Docker daemon"}, code=1)
     engine, facts = choose(None, with_podman(machine).env)

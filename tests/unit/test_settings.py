@@ -154,7 +154,7 @@ def test_sections_of_lightspeed_stack_yaml_are_settings_too() -> None:
     node = parse(b"runtime: local\ncontainer: {image: x}\nlocal: {command: ogx}\n", "lightspeed-stack.yaml")
     assert checked_layer("lightspeed-stack.yaml", node, EMBEDDED).tree == {
         "runtime": "local",
-        "services": {"llama-stack": {"image": "x"}},
+        "services": {"llama-stack": {"image": "x", "local": {"command": "ogx"}}},
     }
 
 
@@ -297,6 +297,7 @@ def test_without_any_layer_the_defaults_hold() -> None:
                 "tool_call_parser", "inference_args",
                 "lightspeed_version", "ogx_version", "wait_timeout", "pull_timeout", "pinned_images",
                 "bytecode_cache", "boot", "proxies", "ca_bundle",
+                "runtimes.allowed", "runtimes.disabled", "runtimes.default", "runtimes.strict",
             ],
             "default",
         ),

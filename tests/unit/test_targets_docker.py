@@ -57,8 +57,8 @@ def document_text(bundle: Bundle) -> str:
     return next(one.text for one in bundle.documents if one.path == "web/a.yaml")
 
 
-def test_docker_and_podman_are_targets() -> None:
-    assert names() == ("docker", "podman")
+def test_each_engine_is_a_target() -> None:
+    assert names() == ("docker", "local", "podman")
 
 
 def test_one_file_has_the_document_inside() -> None:

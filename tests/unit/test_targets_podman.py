@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from lcompose.errors import UsageError
+from lcompose.spec.machine import Machine
 from lcompose.spec.project import (
+    AcceleratorRequest,
     Derived,
     DocumentMount,
     FileMount,
@@ -26,7 +28,8 @@ from lcompose.targets import Place, translate
 
 SERVICE = Service("web", "team/web:1", mounts=(DocumentMount("a.yaml", "/app/a.yaml"),))
 PLACE = Place("/my/here", {})
-FOLDER, RUN = TargetFacts("podman", "folder"), TargetFacts("podman", "run")
+FOLDER = TargetFacts("podman", "folder", reader="podman-compose")
+RUN = replace(FOLDER, form="run")
 ENVIRONMENT = (
     ("PLAIN", "$5"),
     ("KEY", EnvRef("KEY", required=True)),
@@ -125,6 +128,39 @@ def test_what_podman_compose_cannot_do_is_said(check: Healthcheck | None) -> Non
         "podman-compose: without systemd Podman runs no health checks; lcompose up probes by itself",
     ]
     assert list(report) == (expected if check else expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("gpu", "machine", "said"),
+    [
+        (
+            "rocm",
+            None,
+            ["without root, containers may not open the GPU's device nodes; --for here, on that machine, can"],
+        ),
+        (
+            "xpu",
+            None,
+            ["without root, containers may not open the GPU's device nodes; --for here, on that machine, can"],
+        ),
+        # Groups of the nodes are known there.
+        ("rocm", Machine(), []),
+        # CDI needs none.
+        ("cuda", None, []),
+    ],
+)
+def test_what_only_a_look_at_the_machine_tells_is_said(gpu: str, machine: Machine | None, said: list[str]) -> None:
+    asking = replace(SERVICE, accelerator=AcceleratorRequest(gpu))
+    report = translate(project(asking), replace(FOLDER, machine=machine), PLACE).report
+    assert [line.removeprefix("podman-compose: ") for line in report[1:]] == said
+
+
+def test_who_reads_the_file_is_named_in_it() -> None:
+    socket = replace(FOLDER, reader="docker-compose")
+    bundle = translate(project(), socket, PLACE)
+    start = "# Start: PODMAN_COMPOSE_PROVIDER=docker-compose podman compose -f compose.yaml up --detach"
+    assert start in bundle.main.text.splitlines()
+    assert all(line.startswith("docker-compose: ") for line in bundle.report)
 
 
 def test_a_health_check_is_written_without_what_podman_does_not_know() -> None:

@@ -1,0 +1,101 @@
+"""Whether this machine has what a project of processes needs, asked before any of them is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from lcompose import host
+from lcompose.errors import LcomposeError, MachineError
+from lcompose.spec.program import Need
+
+Tell = Callable[[str], None]
+# Seconds: to look whether something is here, and to fetch a Python.
+LOOK, FETCH_PYTHON = 60.0, 600.0
+UV = "uv"
+FORBIDDEN = {"UV_PYTHON_DOWNLOADS": ("never", "manual"), "UV_OFFLINE": ("1", "true"), "UV_NO_PYTHON_DOWNLOADS": ("1",)}
+
+
+def here(needs: Iterable[Need], env: Mapping[str, str], more: Iterable[str] = ()) -> None:
+    """Looks for all that can be looked for at once; what uv can fetch is left to ``fetched``.
+
+    ``more`` are other lines of what is missing, such as ports that are taken.
+
+    Raises: MachineError that tells everything that is missing, each with one thing to do.
+    """
+    missing = [*(f"{_what(one)} {one.fix}" for one in needs if not _is_here(one, env)), *more]
+    told = tuple(dict.fromkeys(missing))
+    if told:
+        what = "this machine cannot run the stack as processes yet"
+        raise MachineError(what, "", "Mend what stands above, or use containers: --runtime container.", told)
+
+
+def _what(need: Need) -> str:
+    if need.kind == "python":
+        return f"There is no Python {need.name} that uv finds, and it may fetch none."
+    title = {"program": "the program {} is not installed", "folder": "there is no folder {}", "file": "there is no {}"}
+    return f"{need.service}: {title[need.kind].format(need.name)}."
+
+
+def _is_here(need: Need, env: Mapping[str, str]) -> bool:
+    match need.kind:
+        case "program":
+            return bool(host.find_program(need.name, env.get("PATH", "")))
+        case "folder":
+            return Path(need.name).is_dir()
+        case "file":
+            return Path(need.name).is_file()
+        case "python":
+            # Without uv, that is told already.
+            return (
+                not host.find_program(UV, env.get("PATH", "")) or not _may_not_fetch(env) or has_python(need.name, env)
+            )
+    return True
+
+
+def _may_not_fetch(env: Mapping[str, str]) -> bool:
+    return any(env.get(name, "").lower() in words for name, words in FORBIDDEN.items())
+
+
+def has_python(version: str, env: Mapping[str, str]) -> bool:
+    """Whether uv finds a Python of at least that version here."""
+    return not _uv(["python", "find", "--no-python-downloads", f">={version}"], env, LOOK).code
+
+
+def fetched(needs: Iterable[Need], env: Mapping[str, str], timeout: float, tell: Tell) -> None:
+    """Has uv fetch what is not here yet; ``timeout`` is in seconds for each.
+
+    Raises: MachineError with uv's own words.
+    """
+    kinds = {need.kind: need for need in needs}
+    python = kinds.get("python")
+    if python and not has_python(python.name, env):
+        tell(f"uv fetches Python {python.name}")
+        _done(python, _uv(["python", "install", python.name], env, FETCH_PYTHON), f"Python {python.name}")
+    for need in needs:
+        if need.kind != "packages":
+            continue
+        run = need.argv.index("run") + 1
+        before, after = need.argv[1:run], need.argv[run:]
+        if not _uv([*before, "--offline", *after, "python", "-c", "pass"], env, LOOK).code:
+            continue
+        tell(f"{need.service}: uv fetches {need.name}")
+        # Compiled now, since that takes half of the first start.
+        done = _uv([*before, "--compile-bytecode", *after, "python", "-c", "pass"], env, timeout)
+        _done(need, done, need.name)
+
+
+def _uv(words: list[str], env: Mapping[str, str], timeout: float) -> host.Finished:
+    program = host.find_program(UV, env.get("PATH", "")) or UV
+    try:
+        return host.run([program, *words], timeout=timeout, env=env)
+    except MachineError:
+        raise
+    except LcomposeError as error:
+        return host.Finished(1, "", error.what)
+
+
+def _done(need: Need, finished: host.Finished, what: str) -> None:
+    if finished.code:
+        said = [line.strip() for line in finished.said.splitlines() if line.strip()]
+        raise MachineError(f"{what} cannot be fetched for {need.service}", "", need.fix, tuple(said[-6:]))
