@@ -199,7 +199,7 @@ NO_TABLE = "tiktoken's table is not here: it comes with the test images"
 
 
 def _path_with_python() -> str:
-    """PATH with the uv of the tests' own environment, and with a Python that Llama Stack runs on, where one lies here."""
+    """PATH with the uv of the tests' environment, and with a Python that Llama Stack runs on, where there is one."""
     found = sorted(Path.home().glob(".pyenv/versions/3.12*/bin"))
     return os.pathsep.join([*map(str, found[-1:]), os.environ["PATH"], str(Path(sys.executable).parent)])
 
