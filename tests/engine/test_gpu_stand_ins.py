@@ -138,7 +138,8 @@ def dockerd(docker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     )
     address = f"unix://{folder}/socket"
     env = clean_environment(DOCKER_HOST=address)
-    argv = ["dockerd", "--config-file", str(settings), "--host", address, "--bridge=none"]
+    # With a network namespace of its own: else it would remove the other one's bridge.
+    argv = ["unshare", "--net", "dockerd", "--config-file", str(settings), "--host", address, "--bridge=none"]
     argv += ["--iptables=false", "--ip6tables=false", f"--pidfile={folder}/pid"]
     argv += [f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
     path = f"{folder}/bin:{os.environ['PATH']}"
