@@ -10,6 +10,7 @@ from lcompose.doctor.facts import Diagnosis, Disk, Facts
 from lcompose.doctor.gpus import wanted
 from lcompose.doctor.sizes import told
 from lcompose.doctor.stack import fetched
+from lcompose.lightspeed.model_memory import estimate
 
 # Where something is always written, less than that is too little.
 LEAST = 1024**3
@@ -17,13 +18,14 @@ CLEAN = "{engine} system df   tells what takes room; {engine} image prune frees 
 
 
 def disks(facts: Facts) -> Iterator[Diagnosis]:
-    """Whether there is room for the images that are fetched, where they and volumes lie."""
+    """Whether there is room for the images that are fetched and for the model, where they and volumes lie."""
     need = sum(sizes.image(one.reference) for one in fetched(facts))
+    model = (estimate(facts.stack.model, "bf16") or 0) if facts.stack and facts.stack.model else 0
     for disk in facts.disks:
-        yield _disk(disk, need, facts)
+        yield _disk(disk, need, model, facts)
 
 
-def _disk(disk: Disk, need: int, facts: Facts) -> Diagnosis:
+def _disk(disk: Disk, need: int, model: int, facts: Facts) -> Diagnosis:
     free = f"{told(disk.free)} of {told(disk.size)} are free for {disk.what}"
     fix = CLEAN.format(engine=facts.engine.name) if facts.engine else f"du -xh --max-depth=1 {disk.path}"
     if disk.free < LEAST:
@@ -31,7 +33,12 @@ def _disk(disk: Disk, need: int, facts: Facts) -> Diagnosis:
     if need > disk.free:
         what = f"{free}, and what is fetched takes about {told(need)}"
         return Diagnosis("room.disk", "error", disk.path, what, fix)
-    about = f"; what is fetched takes about {told(need)}" if need else ""
+    if model and need + model > disk.free:
+        # The model may lie on its volume already, where nobody has looked.
+        named = facts.stack.model if facts.stack else ""
+        what = f"{free}, and what is fetched takes about {told(need + model)}, {named} included"
+        return Diagnosis("room.disk", "warning", disk.path, what, fix)
+    about = f"; what is fetched takes about {told(need + model)}" if need + model else ""
     return Diagnosis("room.disk", "ok", disk.path, f"{free}{about}")
 
 

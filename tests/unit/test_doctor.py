@@ -618,6 +618,19 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
     ),
     (
         "room.disk",
+        facts(disks=(Disk("volumes", "/d", 10 * GIB, 100 * GIB),), stack=stack(model="Qwen/Qwen3-8B")),
+        [
+            (
+                "warning",
+                "/d",
+                "10.0 GiB of 100.0 GiB are free for volumes, and what is fetched takes about 18.0 GiB,"
+                " Qwen/Qwen3-8B included",
+                "docker system df   tells what takes room; docker image prune frees some",
+            )
+        ],
+    ),
+    (
+        "room.disk",
         facts(HANGS, disks=(Disk("images", "/d", GIB // 2, GIB),)),
         [("error", "/d", "only 512 MiB of 1.0 GiB are free for images", "du -xh --max-depth=1 /d")],
     ),
