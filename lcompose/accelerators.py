@@ -69,10 +69,10 @@ def _there(settings: Settings, machine: Machine) -> tuple[Gpu, ...]:
     if settings.gpu != AUTO:
         return machine.of(settings.gpu)
     usable = _real([gpu for gpu in machine.gpus if gpu.usable])
-    best = sorted(usable, key=_free, reverse=True)
+    best = sorted(usable, key=lambda gpu: gpu.room, reverse=True)
     found = [machine.of(vendor) for vendor in dict.fromkeys(gpu.vendor for gpu in (*best, *machine.gpus))]
     found = [gpus for gpus in found if gpus]
-    naming = [gpus for gpus in found if set(settings.gpu_ids) <= {name for gpu in gpus for name in _names(gpu)}]
+    naming = [gpus for gpus in found if set(settings.gpu_ids) <= {name for gpu in gpus for name in gpu.names}]
     return next(iter([*naming, *found]), ())
 
 
@@ -81,15 +81,11 @@ def _real(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     return tuple(gpu for gpu in gpus if not gpu.integrated) or tuple(gpus)
 
 
-def _free(gpu: Gpu) -> int:
-    return gpu.memory if gpu.free is None else gpu.free
-
-
 def _picked(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     """Those that nobody else uses; else the one with most memory left."""
     real = _real(gpus)
-    idle = tuple(gpu for gpu in real if _free(gpu) >= NEARLY_FREE * gpu.memory)
-    return idle or (max(real, key=_free),)
+    idle = tuple(gpu for gpu in real if gpu.room >= NEARLY_FREE * gpu.memory)
+    return idle or (max(real, key=lambda gpu: gpu.room),)
 
 
 def _whole(picked: Sequence[Gpu]) -> tuple[Gpu, ...]:
@@ -116,18 +112,13 @@ def _largest(gpu: Gpu) -> Partition:
     return max(gpu.partitions, key=lambda part: part.memory)
 
 
-def _names(gpu: Gpu) -> list[str]:
-    number = [] if gpu.index is None else [str(gpu.index)]
-    return [name for name in (*number, gpu.uuid, gpu.pci, *(part.uuid for part in gpu.partitions)) if name]
-
-
 def _named(settings: Settings, there: Sequence[Gpu], machine: Machine) -> Settings:
     """The same for GPUs that a person names, each of which must be there, and only once."""
-    known = {name: gpu for gpu in there for name in _names(gpu)}
+    known = {name: gpu for gpu in there for name in gpu.names}
     unknown = [one for one in settings.gpu_ids if one not in known]
     if unknown:
-        names = "; ".join(f"{gpu.name or gpu.vendor}: {', '.join(_names(gpu))}" for gpu in there)
-        broken = [gpu for gpu in machine.gpus if gpu.problem and unknown[0] in _names(gpu)]
+        names = "; ".join(f"{gpu.name or gpu.vendor}: {', '.join(gpu.names)}" for gpu in there)
+        broken = [gpu for gpu in machine.gpus if gpu.problem and unknown[0] in gpu.names]
         what = f"no GPU here is called {unknown[0][:60]!r}"
         if broken:
             what = f"the GPU {unknown[0][:60]!r} cannot be used: {broken[0].problem}"
@@ -176,4 +167,4 @@ def _memory(gpu: Gpu) -> str:
         return f"({gpu.problem})"
     if not gpu.memory:
         return ""
-    return f"({_free(gpu) / GIB:.0f} of {gpu.memory / GIB:.0f} GiB free)"
+    return f"({gpu.room / GIB:.0f} of {gpu.memory / GIB:.0f} GiB free)"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lcompose import vendors
+from lcompose.accelerators import AUTO
 from lcompose.doctor.facts import Diagnosis, EngineSeen, Facts, State
 from lcompose.doctor.sizes import told
 from lcompose.spec.machine import CdiSpec, DeviceNode, Gpu, Machine
 
 NVIDIA = "cuda"
-AUTO = "auto"
 # Docker answers requests for NVIDIA's driver from CDI specifications since then.
 CDI_FIRST = (29, 2)
 REFRESH = {

@@ -105,12 +105,7 @@ def chosen(machine: Machine, vendor: str, ids: Iterable[str]) -> tuple[Gpu, ...]
     usable, wanted = machine.of(vendor), set(ids)
     if not wanted:
         return tuple(gpu for gpu in usable if not gpu.integrated) or usable
-    return tuple(gpu for gpu in usable if wanted & _names(gpu))
-
-
-def _names(gpu: Gpu) -> set[str]:
-    number = set() if gpu.index is None else {str(gpu.index)}
-    return {gpu.uuid, gpu.pci, *(part.uuid for part in gpu.partitions)} - {""} | number
+    return tuple(gpu for gpu in usable if wanted.intersection(gpu.names))
 
 
 def room(machine: Machine, vendor: str, ids: Iterable[str] = ()) -> int | None:
@@ -124,7 +119,7 @@ def room(machine: Machine, vendor: str, ids: Iterable[str] = ()) -> int | None:
         for part in gpu.partitions
         if part.uuid in wanted and part.memory
     ]
-    whole = [gpu.memory if gpu.free is None else gpu.free for gpu in chosen(machine, vendor, wanted)]
+    whole = [gpu.room for gpu in chosen(machine, vendor, wanted)]
     found = parts or whole
     return sum(found) if found and all(found) else None
 

@@ -43,6 +43,17 @@ class Gpu:
         """Whether a container could be given it."""
         return not self.problem
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be called by: its number, its UUID, its place on the bus, the UUIDs of its parts."""
+        number = "" if self.index is None else str(self.index)
+        return tuple(name for name in (number, self.uuid, self.pci, *(part.uuid for part in self.partitions)) if name)
+
+    @property
+    def room(self) -> int:
+        """Bytes that are free; all of its memory where nobody says."""
+        return self.memory if self.free is None else self.free
+
 
 @dataclass(frozen=True, slots=True)
 class CdiSpec:
