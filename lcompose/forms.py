@@ -9,6 +9,7 @@ from typing import Any
 from lcompose import host
 from lcompose.errors import ConfigError, Finding
 from lcompose.lightspeed.config import section_of, without_settings
+from lcompose.lightspeed.derive import OWN_RUN_FILE
 from lcompose.lightspeed.draft import Step
 from lcompose.lightspeed.images import Images
 from lcompose.lightspeed.synthesis import Synthesis, enriched, is_unified, shipped_baseline, synthesized
@@ -19,7 +20,6 @@ from lcompose.templates import data_directory
 
 RUN_FILE = "run.yaml"
 BASELINE = "baseline-run.yaml"
-OWN_RUN_FILE = "lcompose's own run.yaml (you have none)"
 
 
 @dataclass(frozen=True, slots=True)

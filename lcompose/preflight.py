@@ -58,8 +58,9 @@ def _may_not_fetch(env: Mapping[str, str]) -> bool:
 
 
 def has_python(version: str, env: Mapping[str, str]) -> bool:
-    """Whether uv finds a Python of at least that version here."""
-    return not _uv(["python", "find", "--no-python-downloads", f">={version}"], env, LOOK).code
+    """Whether uv finds the Python that a person names in UV_PYTHON, or one of at least that version."""
+    wanted = env.get("UV_PYTHON") or f">={version}"
+    return not _uv(["python", "find", "--no-python-downloads", wanted], env, LOOK).code
 
 
 def fetched(needs: Iterable[Need], env: Mapping[str, str], timeout: float, tell: Tell) -> None:

@@ -51,12 +51,12 @@ class Programs:
     findings: tuple[Finding, ...]
 
 
-def programs(resolved: Resolved, settings: Settings, directory: str, home: str) -> Programs:
+def programs(resolved: Resolved, settings: Settings, directory: str, home: str, python: str = "") -> Programs:
     """What is started for each service; ``directory`` is what a person's paths start from, ``home`` is theirs.
 
     Raises: UsageError for a secret in clear.
     """
-    asked = _Asked(resolved, settings, Folder(directory, home))
+    asked = _Asked(resolved, settings, Folder(directory, home), python or PYTHONS)
     found = [asked.of(service) for service in resolved.project.services]
     made = tuple(one for one in found if isinstance(one, Program))
     wrong = (one for one in found if isinstance(one, Finding))
@@ -68,6 +68,7 @@ class _Asked:
     resolved: Resolved
     settings: Settings
     folder: Folder
+    python: str
 
     def of(self, service: Service) -> Program | Finding:
         if service.name == LLAMA_STACK:
@@ -91,7 +92,7 @@ class _Asked:
         home = images.server_facts.home
         if own.command:
             return self._said(service, own, own.command, self._arguments(service, own, ()), home)
-        prefix = uv_tool(server_facts(images.version).package, images.version, self._kinds())
+        prefix = uv_tool(server_facts(images.version).package, images.version, self._kinds(), self.python)
         arguments = self._arguments(service, own, service.command)
         argv = (*_offline(prefix), *service.entrypoint, *arguments)
         return self._program(service, own, argv, home, _fetched(service.name, prefix), uv=True)
@@ -186,11 +187,11 @@ class _Asked:
         return Program(service.name, argv, environment, reads, directory, home, files, own.limits, needs)
 
 
-def uv_tool(package: str, version: tuple[int, ...], kinds: list[str]) -> tuple[str, ...]:
+def uv_tool(package: str, version: tuple[int, ...], kinds: list[str], python: str = PYTHONS) -> tuple[str, ...]:
     """What stands before a program of Llama Stack that uv is to start, with what its providers need."""
     name = package.replace("_", "-")
     number = ".".join(map(str, version)) + ("" if len(version) > 2 else ".*")
-    return (UV, "tool", "run", "--python", PYTHONS, "--from", f"{name}=={number}", *_with(packages(kinds)))
+    return (UV, "tool", "run", "--python", python, "--from", f"{name}=={number}", *_with(packages(kinds)))
 
 
 def _with(names: tuple[str, ...]) -> tuple[str, ...]:

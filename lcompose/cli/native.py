@@ -88,7 +88,9 @@ def _without(workspace: Workspace, mode: Mode, error: MachineError) -> dict[str,
 
 def _programs(workspace: Workspace) -> Programs:
     home = workspace.env.get("HOME", "/")
-    return programs(workspace.resolved, workspace.settings, str(workspace.directory), home)
+    return programs(
+        workspace.resolved, workspace.settings, str(workspace.directory), home, workspace.env.get("UV_PYTHON", "")
+    )
 
 
 def described(workspace: Workspace) -> TargetFacts:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lcompose.explain.evidence import OURS, is_made
-from lcompose.forms import OWN_RUN_FILE
 from lcompose.lightspeed.config import is_library, server_is_ours
-from lcompose.lightspeed.derive import RUN_FILE
+from lcompose.lightspeed.derive import OWN_RUN_FILE, RUN_FILE
 from lcompose.load import dotted, locate
 from lcompose.resolve import Resolved
 

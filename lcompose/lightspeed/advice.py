@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from lcompose.errors import Finding
 from lcompose.lightspeed import wiring
-from lcompose.lightspeed.config import NOTHING, Configuration, findings, server_is_ours
+from lcompose.lightspeed.config import NOTHING, Configuration, findings, is_within, server_is_ours
 from lcompose.lightspeed.envrefs import PATTERN
 from lcompose.lightspeed.keys import LIGHTSPEED
 from lcompose.lightspeed.run_keys import RUN
@@ -72,7 +72,10 @@ def advice(config: Configuration, rewritten: Sequence[Set[Path]] = NOTHING) -> l
         _local_address(node, path)
         for (node, values), changed in zip(_documents(config), rewritten, strict=False)
         for path, leaf in leaves(node)
-        if path and path not in changed and _is_address(path) and _is_local(value_at(values, path) or leaf.value)
+        if path
+        and not is_within(path, changed)
+        and _is_address(path)
+        and _is_local(value_at(values, path) or leaf.value)
     ]
 
 

@@ -174,9 +174,14 @@ def missing_variables(
         trace = Trace()
         replace(plain(node), env, trace)
         for reference in trace.found:
-            if reference.path not in changed:
+            if not is_within(reference.path, changed):
                 seen.setdefault(reference.name, _missing(node, reference))
     return list(seen.values())
+
+
+def is_within(path: Path, places: Set[Path]) -> bool:
+    """Whether a path is one of the places, or below one."""
+    return any(path[:depth] in places for depth in range(1, len(path) + 1))
 
 
 def _missing(node: Node, reference: Reference) -> Finding:

@@ -26,6 +26,8 @@ from lcompose.spec.text import Address
 
 LIGHTSPEED_FILE = "lightspeed-stack.yaml"
 RUN_FILE = "run.yaml"
+# What the document is called in findings that lcompose brings where a person has none.
+OWN_RUN_FILE = "lcompose's own run.yaml (you have none)"
 PATIENCE = 60  # seconds that LCORE keeps asking for Llama Stack: both are started side by side
 # These answer an unauthenticated probe with 401, unless they are told to let probes through.
 GUARDED_MODULES = ("k8s", "jwk-token", "api-key-token", "rh-identity", "trusted-proxy")

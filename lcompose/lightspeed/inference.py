@@ -24,7 +24,7 @@ from lcompose.lightspeed.companion_files import (
     template_of,
 )
 from lcompose.lightspeed.companions import NAME_OF_MODEL, VLLM, Asked, Companions, Origin, Provider
-from lcompose.lightspeed.derive import Edit
+from lcompose.lightspeed.derive import OWN_RUN_FILE, Edit
 from lcompose.lightspeed.images import INFERENCE
 from lcompose.load import Path, value_at
 from lcompose.schema import suggestion
@@ -199,6 +199,9 @@ def _edits(asked: Asked, wish: Wish, providers: Sequence[Provider]) -> list[Edit
         "config": {"base_url": address, **wish.facts.config},
     }
     there = value_at(asked.run.values, PROVIDERS)
+    if there and asked.config.run.where.file == OWN_RUN_FILE:
+        # Whoever has a server of their own, and never named another one, needs no account there.
+        return [Edit((*PROVIDERS, 0), added, REASON)]
     # Only the one that is added: what was lifted out of the others stays out.
     return [Edit((*PROVIDERS, len(there)), added, REASON) if there else Edit(PROVIDERS, [added], REASON)]
 

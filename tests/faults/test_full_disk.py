@@ -44,7 +44,7 @@ def on_disk_of(engine: str, tmp_path: Path) -> Iterator[Small]:
         yield mount
     finally:
         for stack in mounted:
-            subprocess.run(["umount", str(stack.state)], check=True)
+            subprocess.run(["umount", "--lazy", str(stack.state)], check=True)
             stack.sweep()
 
 

@@ -55,6 +55,7 @@ class Image:
 
 IMAGES = (
     Image("mock-llm", "1", ("Containerfile", "mock_llm")),
+    Image("inference", "1", ("Containerfile", "mock_llm", "inference")),
     Image("llama-stack", "1.2.5", ("Containerfile", PACKAGES, TABLES, "llama_stack")),
     Image("lightspeed-stack", "0.7.1", ("Containerfile", PACKAGES, TABLES, "lcore")),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from lcompose.settings import resolve_settings
 from lcompose.spec.machine import Gpu, Machine, Partition
 from lcompose.spec.project import AcceleratorRequest, Dependency, Limits, Port, Probe, Service, VolumeMount
 from lcompose.spec.text import Address, EnvRef
+from lcompose.workspace import Options, open_workspace
 from tests.unit.given import LIGHTSPEED, RUN, config, resolved
 
 EVERY = [(server, vendor) for server in servers() for vendor in vendors_of(server)]
@@ -620,3 +622,18 @@ def test_in_library_mode_lightspeed_core_waits() -> None:
 def test_without_a_model_a_server_is_still_named() -> None:
     kind = companion("ollama", "cuda")
     assert dict(named(kind, "x", serving=Serving()).environment)["LCOMPOSE_MODELS"] == ""
+
+
+def test_whoever_has_no_run_yaml_needs_no_account_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "lightspeed-stack.yaml").write_text(LIGHTSPEED)
+    options = Options(directory=str(tmp_path), profiles=("gpu",), gpu="none")
+    found = open_workspace(options, {}, variables=True).resolved
+    [run] = (one.tree for one in found.project.documents if one.filename.endswith("run.yaml"))
+    assert [one["provider_id"] for one in run["providers"]["inference"]] == ["vllm"]
+    assert "OPENAI_API_KEY" not in found.project.variables
+    # Nobody else's run.yaml loses a provider.
+    own = "{inference: [{provider_id: a, provider_type: 'remote::openai', config: {}}]}"
+    (tmp_path / "run.yaml").write_text(f"version: 2\ndistro_name: mine\nproviders: {own}\n")
+    found = open_workspace(options, {}).resolved
+    [run] = (one.tree for one in found.project.documents if one.filename.endswith("run.yaml"))
+    assert [one["provider_id"] for one in run["providers"]["inference"]] == ["a", "vllm"]
