@@ -1,6 +1,6 @@
 """Engines that have a stand-in for a GPU really give it, in each form; and what drops it drops it without a word.
 
-The stand-in is a CDI specification whose nodes are no hardware, and a hook that does nothing. Both are seen by an
+The stand-in is a CDI specification whose nodes are no hardware, and a hook that makes one node. Both are seen by an
 engine of the test's own alone: a dockerd with a root of its own, and a Podman in a mount namespace of its own.
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ NAMES = ("0", "1", "all")
 SPECIFICATION = f"""
 cdiVersion: "0.5.0"
 kind: {KIND}
+containerEdits: {{deviceNodes: [{{path: /dev/nvidiactl, hostPath: /dev/null}}]}}
 devices:
 - {{name: "0", containerEdits: {{deviceNodes: [{{path: /dev/nvidia0, hostPath: /dev/null}}]}}}}
 - {{name: "1", containerEdits: {{deviceNodes: [{{path: /dev/nvidia1, hostPath: /dev/null}}]}}}}
@@ -63,7 +65,19 @@ MACHINE = Machine(
 ALL, SECOND = AcceleratorRequest("cuda"), AcceleratorRequest("cuda", ids=("1",))
 NOTHING = {"hook="}
 # Docker before 29.2 asks the hook, later ones a specification first.
-GIVEN = {ALL: ({"hook=all"}, {"hook=", "nvidia0", "nvidia1"}), SECOND: ({"hook=1"}, {"hook=", "nvidia1"})}
+CONTROL = "nvidiactl"
+GIVEN = {
+    ALL: ({"hook=all", CONTROL}, {"hook=", CONTROL, "nvidia0", "nvidia1"}),
+    SECOND: ({"hook=1", CONTROL}, {"hook=", CONTROL, "nvidia1"}),
+}
+# As NVIDIA's does, it puts what every container needs into the one that starts; Docker tells it which.
+MAKES_A_NODE = f"""#!{sys.executable}
+import json, subprocess, sys
+told = json.load(sys.stdin)
+root = json.load(open(told["bundle"] + "/config.json"))["root"]["path"]
+inside = ["nsenter", "--mount", "--target", str(told["pid"])]
+subprocess.run([*inside, "mknod", "-m", "666", root + "/dev/{CONTROL}", "c", "1", "3"], check=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ class StandIn:
     engine: str
     env: Mapping[str, str]
     image: str
+    # Whose network its containers are in, where that is not this machine's.
+    process: int = 0
 
     @property
     def client(self) -> Client:
@@ -132,14 +148,15 @@ def dockerd(docker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     needs_root("dockerd")
     folder = tmp_path_factory.mktemp("dockerd")
     written(folder, "cdi/nvidia.yaml", SPECIFICATION)
-    written(folder, f"bin/{HOOK}", "#!/bin/sh\ncat >/dev/null\n")
+    written(folder, f"bin/{HOOK}", MAKES_A_NODE)
     settings = written(
         folder, "daemon.json", json.dumps({"features": {"cdi": True}, "cdi-spec-dirs": [f"{folder}/cdi"]})
     )
     address = f"unix://{folder}/socket"
     env = clean_environment(DOCKER_HOST=address)
     # With a network namespace of its own: else it would remove the other one's bridge.
-    argv = ["unshare", "--net", "dockerd", "--config-file", str(settings), "--host", address, "--bridge=none"]
+    argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "dockerd"]
+    argv += ["--config-file", str(settings), "--host", address, "--bridge=none"]
     argv += ["--iptables=false", "--ip6tables=false", f"--pidfile={folder}/pid"]
     argv += [f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
     path = f"{folder}/bin:{os.environ['PATH']}"
@@ -151,7 +168,7 @@ def dockerd(docker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         saved = subprocess.Popen([docker, "save", image], stdout=subprocess.PIPE)
         subprocess.run([docker, "load"], stdin=saved.stdout, env=env, check=True, timeout=120, capture_output=True)
         assert saved.wait(timeout=60) == 0
-        yield StandIn(docker, env, image)
+        yield StandIn(docker, env, image, child.pid)
     finally:
         child.terminate()
         child.wait(timeout=60)
