@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 
@@ -17,6 +18,16 @@ SERVED = """
         command: python3 -m http.server 8000
         x-lcompose: {probe: {port: 8000}}
 """
+# The line that is known comes long before the last ones, which are shown.
+DIES = """
+    services:
+      vllm:
+        image: $IMAGE
+        command: [sh, -c, "echo 'ValueError: Free memory on device cuda:0 (7.34/15.49 GiB) on startup is less than
+          desired GPU memory utilization (0.8, 12.39 GiB).'; for i in $$(seq 60); do echo line $$i; done; exit 1"]
+      other: {image: $IMAGE, command: sleep 60, init: true}
+"""
+CAUSE = "too little of the GPU's memory is free (7.34/15.49 GiB); other programs have the rest"
 
 
 def status_follows_what_the_engine_has(stack: Stack) -> None:
@@ -96,7 +107,43 @@ def a_dry_run_makes_nothing(stack: Stack) -> None:
     assert list(stack.state.iterdir()) == []
 
 
+def what_a_service_printed_before_it_died_is_explained(stack: Stack) -> None:
+    stack.write(DIES)
+    did = stack.up()
+    assert did.code == 5, did.said
+    assert f"  known: vllm: {CAUSE}\n     do: End what uses the GPU" in did.err
+    assert "Free memory on device" not in did.err
+    (path,) = stack.state.rglob("failures/*.tar.gz")
+    with tarfile.open(path) as bundle:
+        (report,) = (name for name in bundle.getnames() if name.endswith("report.txt"))
+        stream = bundle.extractfile(report)
+        assert stream and CAUSE in stream.read().decode()
+    (known,) = json.loads(stack.up("--json").out)["error"]["known"]
+    assert (known["id"], known["service"], known["cause"]) == ("gpu-memory-in-use", "vllm", CAUSE)
+    assert known["line"].startswith("ValueError: Free memory on device cuda:0") and known["fix"]
+    stack.ends()
+
+
+def what_the_engine_refuses_is_explained_and_annotated(stack: Stack) -> None:
+    stack.write("services: {web: {image: $IMAGE, command: /no/such/program}}")
+    did = stack.up(GITHUB_ACTIONS="true", GITHUB_WORKSPACE=os.fspath(stack.folder))
+    cause = "web: the image of web has no program /no/such/program"
+    assert did.code == 5, did.said
+    assert f"  known: {cause}\n" in did.err
+    assert f"%0A{cause}%0A" in did.err
+    stack.ends()
+
+
+def an_image_that_cannot_be_pulled_is_explained(stack: Stack) -> None:
+    stack.write("services: {web: {image: 'no-such-registry.invalid/web:1'}}")
+    did = stack.up("--json")
+    assert (did.code, [one["id"] for one in json.loads(did.out)["error"]["known"]]) == (1, ["registry-name-unknown"])
+
+
 STORIES = (
+    what_a_service_printed_before_it_died_is_explained,
+    what_the_engine_refuses_is_explained_and_annotated,
+    an_image_that_cannot_be_pulled_is_explained,
     status_follows_what_the_engine_has,
     logs_stay_when_the_containers_are_gone,
     every_start_of_a_crash_loop_is_in_the_logs,
