@@ -68,12 +68,16 @@ def _there(settings: Settings, machine: Machine) -> tuple[Gpu, ...]:
     """
     if settings.gpu != AUTO:
         return machine.of(settings.gpu)
-    usable = _real([gpu for gpu in machine.gpus if gpu.usable])
-    best = sorted(usable, key=lambda gpu: gpu.room, reverse=True)
-    found = [machine.of(vendor) for vendor in dict.fromkeys(gpu.vendor for gpu in (*best, *machine.gpus))]
-    found = [gpus for gpus in found if gpus]
+    found = [machine.of(vendor) for vendor in by_room(machine)]
     naming = [gpus for gpus in found if set(settings.gpu_ids) <= {name for gpu in gpus for name in gpu.names}]
     return next(iter([*naming, *found]), ())
+
+
+def by_room(machine: Machine) -> tuple[str, ...]:
+    """The vendors of which there is a GPU to be used, the one that has the GPU with most free memory first."""
+    usable = [gpu for gpu in machine.gpus if gpu.usable]
+    best = sorted(_real(usable), key=lambda gpu: gpu.room, reverse=True)
+    return tuple(vendor for vendor in dict.fromkeys(gpu.vendor for gpu in (*best, *usable)) if machine.of(vendor))
 
 
 def _real(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:

@@ -37,6 +37,8 @@ AFTERMATH = 10.0
 LATE_AFTERMATH = 0.25
 # Seconds in which an engine has taken what it is to begin.
 SOON = 2.0
+# Programs of engines that hold ports for containers.
+PORT_KEEPERS = ("docker-proxy", "rootlessport", "conmon", "netavark")
 
 
 @dataclass
@@ -132,9 +134,22 @@ def refuse_taken_ports(job: Job) -> None:
         held = {port[2] for one in job.observed.containers if one.state == "running" for port in one.ports}
         for bind, port, protocol in service.ports if service.name in starting else ():
             if protocol == "tcp" and port not in held and not host.port_is_free(bind, port):
-                what = f"port {port} on {bind}, for {service.name}, is taken by another program"
+                what = f"port {port} on {bind}, for {service.name}, is taken by {_holder(bind, port)}"
                 fix = f"Stop that program, or {job.sources.another_port(service.name, bind, port)}"
                 raise MachineError(what, "", fix)
+
+
+def _holder(bind: str, port: int) -> str:
+    """Who listens there, as far as the kernel says it to us."""
+    from lcompose.listeners import listener
+    from lcompose.machine import ThisMachine
+
+    found = listener(ThisMachine(), bind, port)
+    if found and found.program in PORT_KEEPERS:
+        return f"another container ({found.program}, pid {found.pid})"
+    if found and found.pid:
+        return f"another program ({found.program or 'unknown'}, pid {found.pid})"
+    return f"another program of the user {found.user}" if found and found.user else "another program"
 
 
 def bring_up(job: Job) -> Iterator[Event]:

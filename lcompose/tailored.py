@@ -8,7 +8,7 @@ from posixpath import normpath
 
 from lcompose.errors import UsageError
 from lcompose.lightspeed.envrefs import expanded
-from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK
+from lcompose.lightspeed.images import LCORE, LLAMA_STACK
 from lcompose.names import NAME
 from lcompose.settings import ServiceSettings
 from lcompose.spec.project import FileMount, Hardening, Limits, Mount, Service, VolumeMount
@@ -32,7 +32,6 @@ class Folder:
 _LOG_LEVELS = {
     LCORE: ("LIGHTSPEED_STACK_LOG_LEVEL", "{upper}"),
     LLAMA_STACK: ("OGX_LOGGING", "all={level}"),
-    INFERENCE: ("VLLM_LOGGING_LEVEL", "{upper}"),
 }
 
 
@@ -69,7 +68,7 @@ def _limits(own: Limits, usual: Limits) -> Limits:
 def _environment(service: Service, own: ServiceSettings) -> tuple[tuple[str, Text], ...]:
     merged: dict[str, Text] = dict(service.environment)
     if own.log_level != "info":
-        # A companion has no word for it.
+        # What a companion has for it, its own file says.
         variable, form = _LOG_LEVELS.get(service.name, ("", ""))
         if variable:
             merged[variable] = form.format(level=own.log_level, upper=own.log_level.upper())

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 from lcompose import host
 from lcompose.accelerators import decided, is_asked_for
 from lcompose.access import command_for, readable_by
+from lcompose.contexts import is_elsewhere
 from lcompose.dotenv import variables as variables_of
 from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.forms import RUN_FILE, RunDocument, run_document
@@ -48,6 +49,8 @@ NO_CONFIG = (
     "Go to the folder that has one, or name it with -c. A compose file is named with -f: lcompose up -f compose.yaml."
 )
 T = TypeVar("T")
+# The layer that everybody starts from.
+DEFAULT = "default"
 # They stand for files that could not be read, until that is told.
 EMPTY = Node(None, Position(CONFIG_FILE))
 MINIMAL_RUN = parse(b"distro_name: unknown\nproviders: {}\n", RUN_FILE)
@@ -199,6 +202,7 @@ def open_workspace(
         machine,
     )
     resolved = resolve(request)
+    settings = _with_patience(settings, resolved)
     secrets = Secrets({**env, **resolved.lifted}, hidden=frozenset(resolved.lifted), kept=resolved.kept)
     resolved, assumed = _without_elsewhere(resolved)
     missing = [
@@ -219,9 +223,18 @@ def _for_runtime(settings: Settings, runtime: str) -> Settings:
     return replace(settings, runtime=taken, bytecode_cache=bytecode)
 
 
+def _with_patience(settings: Settings, resolved: Resolved) -> Settings:
+    """The settings with time for what fetches a model first, where nobody said how long it may take."""
+    if settings.origin.get("wait_timeout", DEFAULT) != DEFAULT:
+        return settings
+    checks = [service.healthcheck for service in resolved.project.services if service.healthcheck]
+    longest = int(max((check.start_period for check in checks), default=0))
+    return replace(settings, wait_timeout=max(settings.wait_timeout, longest))
+
+
 def look(env: Mapping[str, str]) -> Machine | None:
     """What there is in this machine; None where the engine is on another one."""
-    if any(env.get(name, "").startswith(("tcp:", "ssh:", "http")) for name in ("DOCKER_HOST", "CONTAINER_HOST")):
+    if is_elsewhere(env):
         return None
     from lcompose.machine import ThisMachine
     from lcompose.probe import probe

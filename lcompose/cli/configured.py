@@ -14,6 +14,7 @@ from lcompose.errors import ConfigError, Finding, LcomposeError, Position
 from lcompose.gatespec import spec_of_project
 from lcompose.lightspeed.config import unset_variable
 from lcompose.lightspeed.envrefs import references
+from lcompose.lightspeed.model_memory import estimate
 from lcompose.spec.project import FileMount
 from lcompose.spec.run import GateSpec
 from lcompose.spec.target import EngineName
@@ -103,7 +104,7 @@ def _of_workspace(name: str, workspace: Workspace, problems: Sequence[Finding]) 
     unset = tuple(sorted({words[one.what] for one in problems if one.what in words}))
     services = resolved.project.services
     mounts = [one.source for service in services for one in service.mounts if isinstance(one, FileMount)]
-    served = any(service.accelerator for service in services) or settings.inference not in ("auto", "none")
+    models = resolved.companions.models
     rest = tuple(one for one in problems if one.what not in words)
     left = {(one.where, one.path) for one in problems}
     return StackSeen(
@@ -117,6 +118,7 @@ def _of_workspace(name: str, workspace: Workspace, problems: Sequence[Finding]) 
         gpu=settings.gpu,
         gpu_is_optional=settings.gpu_is_optional,
         limits=sum(limit(service.limits.memory) for service in services),
-        model=settings.model if served else "",
+        model=", ".join(model for model, _ in models),
+        model_size=sum(estimate(*one) or 0 for one in models),
         proxies=settings.proxies,
     )

@@ -138,8 +138,9 @@ class StackSeen:
     be written for the engine. ``variables`` are those that it needs, ``unset`` those without a value.
 
     ``files`` are those of this machine that it mounts, ``limits`` the memory that its services may use, in
-    bytes, ``model`` is what it serves itself, and ``proxies`` whether lcompose hands them on; None is that
-    it has no say in that. ``read`` is False where nobody could be asked to read the files.
+    bytes, ``model`` is what it serves itself and ``model_size`` the bytes of that, and ``proxies`` whether
+    lcompose hands them on; None is that it has no say in that. ``read`` is False where nobody
+    could be asked to read the files.
     """
 
     file: str
@@ -156,6 +157,7 @@ class StackSeen:
     gpu_is_optional: bool = False
     limits: int = 0
     model: str = ""
+    model_size: int = 0
     proxies: bool | None = True
     read: bool = True
 

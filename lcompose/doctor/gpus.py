@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lcompose import vendors
-from lcompose.accelerators import AUTO
+from lcompose.accelerators import AUTO, by_room
 from lcompose.doctor.facts import Diagnosis, EngineSeen, Facts, State
 from lcompose.doctor.sizes import told
 from lcompose.spec.machine import CdiSpec, DeviceNode, Gpu, Machine
@@ -24,8 +24,7 @@ def wanted(facts: Facts) -> str:
     """The vendor whose GPUs the stack asks for, the best one's for ``auto``; empty where it asks for none."""
     gpu = facts.stack.gpu if facts.stack else vendors.CPU
     if gpu == AUTO:
-        found = facts.machine.gpus if facts.machine else ()
-        return next((one.vendor for one in found if one.usable), AUTO)
+        return next(iter(by_room(facts.machine) if facts.machine else ()), AUTO)
     return "" if gpu == vendors.CPU else gpu
 
 

@@ -10,7 +10,6 @@ from lcompose.doctor.facts import Diagnosis, Disk, Facts
 from lcompose.doctor.gpus import wanted
 from lcompose.doctor.sizes import told
 from lcompose.doctor.stack import fetched
-from lcompose.lightspeed.model_memory import estimate
 
 # Where something is always written, less than that is too little.
 LEAST = 1024**3
@@ -20,7 +19,7 @@ CLEAN = "{engine} system df   tells what takes room; {engine} image prune frees 
 def disks(facts: Facts) -> Iterator[Diagnosis]:
     """Whether there is room for the images that are fetched and for the model, where they and volumes lie."""
     need = sum(sizes.image(one.reference) for one in fetched(facts))
-    model = (estimate(facts.stack.model, "bf16") or 0) if facts.stack and facts.stack.model else 0
+    model = facts.stack.model_size if facts.stack else 0
     for disk in facts.disks:
         yield _disk(disk, need, model, facts)
 

@@ -26,6 +26,8 @@ WORDS: Mapping[str, str] = {
     "environment.LIGHTSPEED_STACK_LOG_LEVEL": "log_level",
     "environment.OGX_LOGGING": "log_level",
     "environment.VLLM_LOGGING_LEVEL": "log_level",
+    "environment.OLLAMA_DEBUG": "log_level",
+    "environment.LLAMA_LOG_VERBOSITY": "log_level",
 }
 
 SERVER_PORT: tuple[tuple[str, Path], ...] = (

@@ -96,6 +96,7 @@ COMPANION: Record = {
     "volumes": Key(mapping(text(pattern="^/")), doc="What a volume is for, and where it is mounted."),
     "tmpfs": Key(listing(text()), doc="Directories in memory, where the root is read-only."),
     "keep_capabilities": Key(listing(text()), doc="Capabilities that its image cannot do without."),
+    "log_levels": Key(mapping(mapping(text())), doc="Its variables, and their values by level of logs."),
     "limits": Key(record(LIMITS)),
     "shm_size": Key(text()),
     "stop_grace": Key(positive(), doc="Seconds that it has to end."),
@@ -166,6 +167,7 @@ class Companion:
     weights: str = ""
     provider: ProviderFacts | None = None
     local: Local | None = None
+    log_levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,7 @@ def companion(name: str, vendor: str = CPU) -> Companion:
         weights=tree.get("weights", ""),
         provider=ProviderFacts(**tree["provider"]) if "provider" in tree else None,
         local=_local(tree["local"], script) if "local" in tree else None,
+        log_levels=tree.get("log_levels", {}),
     )
 
 

@@ -60,7 +60,8 @@ class Companions:
     """Services beside ours, complete; what waits for them, and the edits that make it find them.
 
     ``needs`` is by the service that waits; ``kinds`` says of each companion under which name people
-    speak of its kind, ``origins`` why it is there. An error among the findings means that the rest
+    speak of its kind, ``origins`` why it is there; ``models`` and how their weights are kept are what the
+    inference service fetches. An error among the findings means that the rest
     cannot be used.
     """
 
@@ -72,6 +73,7 @@ class Companions:
     findings: tuple[Finding, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    models: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ def side_by_side(one: Companions, other: Companions) -> Companions:
         (*one.findings, *other.findings),
         {**one.kinds, **other.kinds},
         {**one.origins, **other.origins},
+        (*one.models, *other.models),
     )
 
 

@@ -35,6 +35,7 @@ from lcompose.spec.text import Address
 from lcompose.vendors import CPU, Vendor
 
 REASON = "the inference service of this project"
+USUAL_LEVEL = "info"
 PROVIDERS: Path = ("providers", "inference")
 # A part of a GPU: several of them are no machine that one model could be spread over.
 PART = re.compile(r"MIG-.*|\d+:\d+")
@@ -91,15 +92,17 @@ def inference(asked: Asked, settings: Settings, machine: Machine | None = None) 
         *_about_tools(wish, told),
         *_about_memory(wish, models, machine),
         *_about_gpus(wish, gpus, machine),
+        *_about_log_level(wish, settings.services[INFERENCE].log_level),
     ]
     beside = Companions(
-        services=(_service(wish, told, machine),),
+        services=(_service(wish, told, machine, settings.services[INFERENCE].log_level),),
         needs={asked.run.reader: (Dependency(INFERENCE, "healthy"),)},
         run_edits=tuple(edits),
         documents=(kind.script,) if kind.script else (),
         findings=tuple(findings),
         kinds={INFERENCE: INFERENCE},
         origins={INFERENCE: Origin(server, tuple(asked.named(asked.run, one.path) for one in providers))},
+        models=tuple((model, kind.weights) for model in models),
     )
     return Inference(beside, frozenset(one.path for one in providers))
 
@@ -251,9 +254,10 @@ def _about_models(
 # --- the service ---
 
 
-def _service(wish: Wish, told: Serving, machine: Machine | None) -> Service:
+def _service(wish: Wish, told: Serving, machine: Machine | None, log_level: str) -> Service:
     kind = wish.kind
-    made = named(kind, INFERENCE, dict(wish.vendor.environment), told)
+    levels = {name: values[log_level] for name, values in kind.log_levels.items() if log_level in values}
+    made = named(kind, INFERENCE, {**dict(wish.vendor.environment), **levels}, told)
     return replace(
         made,
         ports=(Port("127.0.0.1", kind.port, kind.port),),
@@ -273,9 +277,15 @@ def _limits(wish: Wish, usual: Limits, models: Sequence[str]) -> Limits:
 
 
 def _request(wish: Wish, machine: Machine | None) -> AcceleratorRequest:
-    gpus = model_memory.chosen(machine, wish.vendor.gpu, wish.ids) if machine and wish.ids else ()
+    gpus = model_memory.chosen(machine, wish.vendor.gpu, wish.ids) if machine and _is_choice(wish, machine) else ()
     nodes = dict.fromkeys(node for gpu in gpus for node in gpu.nodes)
     return AcceleratorRequest(wish.vendor.gpu, ids=wish.ids, nodes=tuple(nodes))
+
+
+def _is_choice(wish: Wish, machine: Machine) -> bool:
+    """Whether some GPUs are meant, and not all: all nodes of a machine may be another vendor's too."""
+    mixed = not wish.vendor.driver and any(gpu.vendor != wish.vendor.gpu and gpu.nodes for gpu in machine.gpus)
+    return bool(wish.ids) or mixed
 
 
 def _gpus(wish: Wish, machine: Machine | None) -> int:
@@ -302,6 +312,14 @@ def _about_gpus(wish: Wish, gpus: int, machine: Machine | None) -> list[Finding]
         return []
     what = f"of {there} GPUs the model is spread over {gpus}: most can be cut in 2, 4 or 8 parts only"
     return [_warning("gpu_ids", what, f"Choose {gpus} with --gpu-ids, and others can use the rest.")]
+
+
+def _about_log_level(wish: Wish, level: str) -> list[Finding]:
+    if level == USUAL_LEVEL or any(level in values for values in wish.kind.log_levels.values()):
+        return []
+    known = sorted({one for values in wish.kind.log_levels.values() for one in values})
+    fix = f"Use one of: {', '.join([USUAL_LEVEL, *known])}; or set a variable of its own in services.inference.env."
+    return [_warning("services.inference.log_level", f"{wish.server} has no level of logs called {level}", fix)]
 
 
 def _about_tools(wish: Wish, told: Serving) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tarfile
 import time
@@ -314,8 +315,9 @@ def refused(one: Job) -> str:
 
 def test_a_port_that_another_program_has_is_told_before_anything_is_made(taken: int, tmp_path: Path) -> None:
     service = replace(WEB, ports=(("127.0.0.1", taken, "tcp"),))
+    program = Path("/proc/self/comm").read_text().strip()
     assert refused(job(tmp_path, Engine(local=["web:1"]), service)) == (
-        f"port {taken} on 127.0.0.1, for web, is taken by another program -- "
+        f"port {taken} on 127.0.0.1, for web, is taken by another program ({program}, pid {os.getpid()}) -- "
         "Stop that program, or publish another port: services.web.ports in compose.yaml"
     )
 

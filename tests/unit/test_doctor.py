@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from lcompose.accelerators import decided
+from lcompose.cli.configured import configured
 from lcompose.doctor import CHECKS, examine, reading, sizes, summary
 from lcompose.doctor.capabilities import CAPABILITIES, Verdict, capabilities
 from lcompose.doctor.facts import (
@@ -26,12 +28,17 @@ from lcompose.doctor.facts import (
     PortSeen,
     StackSeen,
 )
+from lcompose.doctor.gpus import wanted
 from lcompose.doctor.stack import registry
 from lcompose.errors import Finding, Position
 from lcompose.listeners import Listener, listener
 from lcompose.machine import Recorded, recorded
+from lcompose.merge import Layer
 from lcompose.probe import probe
+from lcompose.settings import resolve_settings
 from lcompose.spec.machine import CdiSpec, DeviceNode, Gpu, Machine, Partition
+from lcompose.workspace import Options
+from tests.unit.given import LIGHTSPEED
 
 MACHINES = Path(__file__).resolve().parent.parent / "machines"
 GIB = 1024**3
@@ -618,7 +625,9 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
     ),
     (
         "room.disk",
-        facts(disks=(Disk("volumes", "/d", 10 * GIB, 100 * GIB),), stack=stack(model="Qwen/Qwen3-8B")),
+        facts(
+            disks=(Disk("volumes", "/d", 10 * GIB, 100 * GIB),), stack=stack(model="Qwen/Qwen3-8B", model_size=18 * GIB)
+        ),
         [
             (
                 "warning",
@@ -1080,3 +1089,20 @@ NGINX = Listener(12, "nginx")
 )
 def test_who_listens_at_a_port(tcp: str, tcp6: str, bind: str, expected: Listener | None) -> None:
     assert listener(machine(tcp, tcp6), bind, 8080) == expected
+
+
+def test_auto_means_the_vendor_whose_gpu_has_most_room_as_up_takes_it() -> None:
+    small = Gpu("xpu", memory=8 * GIB, free=8 * GIB)
+    large = Gpu("cuda", memory=24 * GIB, free=20 * GIB)
+    inside = Gpu("rocm", memory=64 * GIB, free=64 * GIB, integrated=True)
+    seen = facts(machine=Machine(gpus=(small, inside, large)), stack=stack(gpu="auto"))
+    assert wanted(seen) == "cuda"
+    settings, _ = decided(resolve_settings([Layer("own", {"gpu": "auto"})]), seen.machine)
+    assert settings.gpu == "cuda"
+
+
+def test_the_model_that_is_served_by_itself_counts_whoever_named_it(tmp_path: Path) -> None:
+    (tmp_path / "lightspeed-stack.yaml").write_text(LIGHTSPEED)
+    options = Options(directory=str(tmp_path), gpu="none", inference="vllm")
+    found = configured(options, {}, ())
+    assert found and (found.stack.model, found.stack.model_size > GIB) == ("Qwen/Qwen3-0.6B", True)

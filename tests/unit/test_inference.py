@@ -637,3 +637,52 @@ def test_whoever_has_no_run_yaml_needs_no_account_elsewhere(tmp_path: Path) -> N
     found = open_workspace(options, {}).resolved
     [run] = (one.tree for one in found.project.documents if one.filename.endswith("run.yaml"))
     assert [one["provider_id"] for one in run["providers"]["inference"]] == ["a", "vllm"]
+
+
+@pytest.mark.parametrize(
+    ("server", "level", "variables"),
+    [
+        ("vllm", "debug", {"VLLM_LOGGING_LEVEL": "DEBUG"}),
+        ("rhaiis", "warning", {"VLLM_LOGGING_LEVEL": "WARNING"}),
+        ("ollama", "debug", {"OLLAMA_DEBUG": "1"}),
+        ("llamacpp", "error", {"LLAMA_LOG_VERBOSITY": "1"}),
+    ],
+)
+def test_each_server_is_told_how_much_to_log_in_its_own_words(
+    server: str, level: str, variables: dict[str, str]
+) -> None:
+    found = asked({"gpu": "cuda", "inference": server, "services": {"inference": {"log_level": level}}})
+    [service] = found.beside.services
+    assert variables.items() <= dict(service.environment).items()
+    assert not {"VLLM_LOGGING_LEVEL", "OLLAMA_DEBUG", "LLAMA_LOG_VERBOSITY"} & {*dict(service.environment)} - {
+        *variables
+    }
+    assert [one for one in found.beside.findings if "log_level" in one.path] == []
+
+
+def test_a_level_that_a_server_does_not_have_is_told() -> None:
+    found = asked({"gpu": "cuda", "inference": "ollama", "services": {"inference": {"log_level": "error"}}})
+    [told] = (one for one in found.beside.findings if "log_level" in one.path)
+    assert told.severity == "warning" and "ollama has no level of logs called error" in told.what
+
+
+def test_beside_another_vendors_card_only_the_own_nodes_are_given() -> None:
+    amd = Gpu("rocm", index=0, nodes=("/dev/dri/card1", "/dev/dri/renderD129"))
+    intel = Gpu("xpu", index=0, nodes=("/dev/dri/card0", "/dev/dri/renderD128"))
+    given = [asked({"gpu": "rocm"}, machine=Machine(gpus=gpus)).beside.services[0] for gpus in ((amd,), (amd, intel))]
+    assert [one.accelerator and one.accelerator.nodes for one in given] == [(), amd.nodes]
+
+
+def test_whoever_asks_for_a_model_has_the_time_to_fetch_it(tmp_path: Path) -> None:
+    (tmp_path / "lightspeed-stack.yaml").write_text(LIGHTSPEED)
+    (tmp_path / "run.yaml").write_text(RUN)
+    waits = {
+        options: open_workspace(Options(directory=str(tmp_path), **dict(options)), {}).settings.wait_timeout
+        for options in (
+            (),
+            (("gpu", "cuda"),),
+            (("inference", "ollama"),),
+            (("gpu", "cuda"), ("sets", ("wait_timeout=300",))),
+        )
+    }
+    assert list(waits.values()) == [300, 1800, 1800, 300]
