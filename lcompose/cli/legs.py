@@ -96,12 +96,13 @@ def prepared(course: Course) -> Course:
     settings = [f"services.{name}.ports={outside[name]}:{port}" for name, port in inside.items()]
     options = (*course.options, *(part for one in settings for part in ("--set", one)))
     placed = replace(course, options=options)
+    files = _files(placed)
     ports = {name: (inside[name], outside[name]) for name in inside}
     return replace(
         placed,
-        files=_files(placed),
+        files=files,
         addresses={name: Address(port, first.probes[name][1]) for name, port in outside.items()},
-        ground=replace(course.ground, project=course.project, ports=ports),
+        ground=replace(course.ground, project=course.project, ports=ports, volumes=files.volumes),
     )
 
 

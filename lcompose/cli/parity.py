@@ -45,6 +45,7 @@ from lcompose.parity.library import write_copy
 from lcompose.parity.normal import THIS_MACHINE, Ground, addresses_of
 from lcompose.parity.requests import FILE, Asked, Request, asked
 from lcompose.spec.secrets import Secrets
+from lcompose.targets.local import EVERYWHERE
 from lcompose.workspace import Options, Workspace, directory_of, open_workspace, project_name, read_config
 
 # Options that a leg's commands have from the comparison's.
@@ -140,7 +141,9 @@ def _courses(
     sets = own_options(given["leg_sets"], legs)
     base = _base(options, workspace)
     machine = (*THIS_MACHINE, *addresses_of(ThisMachine().text("/proc/net/fib_trie") or ""))
-    ground = Ground(machine=machine, anywhere=any(leg.engine == "local" for leg in legs if leg.name not in lacking))
+    anywhere = any(leg.engine == "local" for leg in legs if leg.name not in lacking)
+    # What listens on every address of a container listens on one of this machine.
+    ground = Ground(machine=(*machine, *([EVERYWHERE] if anywhere else [])), anywhere=anywhere)
     usual = _usual(options, given, workspace, folder, ground)
     courses = []
     for leg in legs:

@@ -242,8 +242,11 @@ class Local:
     def _variables(self, one: Kept) -> dict[str, str]:
         """What a process is started with: a little of our own, what is passed on by name, and its file's words."""
         given = {**self._env, **self._brought.get(one.spec.id, {})}
-        names = [*ALWAYS, *one.spec.inherit]
-        return {**{name: given[name] for name in names if name in given}, **dict(one.spec.environment)}
+        defaults = dict(one.spec.defaults)
+        names = [
+            name for name in (*ALWAYS, *one.spec.inherit) if name in given and (given[name] or name not in defaults)
+        ]
+        return {**defaults, **{name: given[name] for name in names}, **dict(one.spec.environment)}
 
 
 def container_of(one: Kept, state: State) -> Container:

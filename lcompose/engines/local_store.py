@@ -35,6 +35,8 @@ GONE_WITHIN = 5.0
 class Spec:
     """What one process is to be; of variables in ``inherit`` only the names are known.
 
+    ``defaults`` are for those of them that are not set, or empty.
+
     ``created`` is in seconds since 1970, ``log_size`` in bytes.
     """
 
@@ -46,6 +48,7 @@ class Spec:
     created: float = 0.0
     environment: tuple[tuple[str, str], ...] = ()
     inherit: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, str], ...] = ()
     ports: tuple[tuple[str, int], ...] = ()
     check: Healthcheck | None = None
     probe: Probe | None = None
@@ -164,6 +167,7 @@ def spec_of(tree: Mapping[str, Any], container: str, project: str, service: str,
         directory=str(tree["directory"]),
         environment=tuple((str(name), str(value)) for name, value in (tree.get("environment") or {}).items()),
         inherit=tuple(str(name) for name in tree.get("inherit") or ()),
+        defaults=tuple((str(name), str(value)) for name, value in (tree.get("defaults") or {}).items()),
         ports=tuple((str(bind), int(port)) for bind, port in tree.get("ports") or ()),
         check=_check(tree.get("healthcheck")),
         probe=Probe(**tree["probe"]) if tree.get("probe") else None,

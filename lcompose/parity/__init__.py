@@ -32,7 +32,8 @@ class Leg:
 class Seen:
     """What a leg did at one assertion: a value to compare, what is wrong by itself, or why it says nothing.
 
-    ``told`` is a word for people, such as an HTTP status; ``seconds`` is how long it took.
+    ``told`` is a word for people, such as an HTTP status; ``seconds`` is how long it took. ``alike`` is what it
+    is worth where it agrees with the others: a failure that all legs share is a failure.
     """
 
     value: Any = None
@@ -40,6 +41,7 @@ class Seen:
     absent: str = ""
     told: str = ""
     seconds: float = 0.0
+    alike: Verdict = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _verdict(seen: Seen, own: str, wanted: str) -> Verdict:
         return "failed"
     if seen.absent:
         return "absent"
-    return "ok" if own == wanted else "differs"
+    return seen.alike if own == wanted else "differs"
 
 
 def differing(wanted: Any, found: Any) -> tuple[Difference, ...]:

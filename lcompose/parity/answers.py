@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lcompose.parity import Seen
+from lcompose.parity import Seen, Verdict
 from lcompose.parity.asking import Reply
 from lcompose.parity.normal import Ground, normalised, shape
 from lcompose.parity.requests import Request
@@ -18,6 +18,8 @@ EVENTS = "text/event-stream"
 # Keys under which a stream has a piece of the model's text.
 PIECES = ("token", "content", "delta", "text", "response")
 LONGEST_SHOWN = 120
+# What is there for whoever has a token; and what an older Lightspeed Core does not have.
+REFUSED, NO_SUCH_PATH = (401, 403), 404
 
 
 def seen(
@@ -36,7 +38,17 @@ def seen(
     if problem:
         return Seen(problem=problem, told=str(reply.status))
     compared = _COMPARED[request.compare](_without(body, request.ignore), ground, texts)
-    return Seen({"status": reply.status, "type": reply.kind, "body": compared}, told=str(reply.status))
+    value = {"status": reply.status, "type": reply.kind, "body": compared}
+    return Seen(value, told=str(reply.status), alike=_alike(reply.status, request))
+
+
+def _alike(status: int, request: Request) -> Verdict:
+    """What an answer of ours is worth that all legs give; a person says by ``expect`` what theirs is to be."""
+    if not request.right:
+        return "ok"
+    if status in REFUSED or status // 100 == request.right:
+        return "ok"
+    return "absent" if status == NO_SUCH_PATH else "failed"
 
 
 def _body(reply: Reply) -> Any:

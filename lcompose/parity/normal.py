@@ -33,13 +33,15 @@ class Ground:
     """Where a leg runs, as far as it shows in what it says.
 
     ``ports`` are those of a service, inside and outside; ``machine`` are names of this machine. ``anywhere``
-    says that folders are other ones on each leg.
+    says that folders are other ones on each leg; ``volumes`` are those that are kept, and where containers
+    have each.
     """
 
     project: str = ""
     ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     machine: Collection[str] = THIS_MACHINE
     anywhere: bool = False
+    volumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def addresses_of(table: str) -> tuple[str, ...]:
@@ -80,10 +82,28 @@ def _text(text: str, ground: Ground) -> str:
         return str(_number(int(text), ground))
     for pattern, shown in PATTERNS:
         text = pattern.sub(shown, text)
+    text = _volumes(text, ground) if ground.anywhere else text
     text = _addresses(text, ground)
     if ground.project:
         text = text.replace(ground.project, "<project>")
     return PATH.sub(r"…/\1", text) if ground.anywhere else text
+
+
+def _volumes(text: str, ground: Ground) -> str:
+    """A volume, wherever it is mounted, and whatever that is called from somebody's home.
+
+    It is not told which: two services have theirs at the same place.
+    """
+    folders = [rf"~?(?:/[\w.@+-]+)*/volumes/{re.escape(name)}" for name in ground.volumes]
+    folders += [_target(one) for targets in ground.volumes.values() for one in targets]
+    return re.sub(rf"(?<![\w/.>}}])(?:{'|'.join(folders)})(?![\w.@+-])", "<volume>", text) if folders else text
+
+
+def _target(folder: str) -> str:
+    """An expression for a folder of a container, which may begin with its home."""
+    steps = folder.strip("/").split("/")
+    at_home = (f"~/{'/'.join(steps[begin:])}" for begin in range(1, len(steps)))
+    return "|".join(re.escape(one) for one in (folder, *at_home))
 
 
 def _addresses(text: str, ground: Ground) -> str:

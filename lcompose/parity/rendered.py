@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lcompose.dotenv import filled
 from lcompose.errors import Position
 from lcompose.load import parse, plain
+from lcompose.programs import READ_BY_ALL, READ_BY_UV
 
 MAINS = ("compose.yaml", "processes.yaml")
-# Variables that say where a process lives, and not what it does.
-PLACES = frozenset({"PATH", "HOME", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV", "PWD", "TMPDIR"})
+# Variables that say where a process finds this machine's things, and not what it does: images have their own.
+PLACES = frozenset({"PYTHONPYCACHEPREFIX", *READ_BY_ALL, *READ_BY_UV})
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A leg's files, read again. ``probes`` has a service's port and scheme, ``published`` those that are open here."""
+    """A leg's files, read again. ``probes`` has a service's port and scheme, ``published`` those that are open here.
+
+    ``volumes`` has the folders of containers that are one, by its name; processes have them below one folder.
+    """
 
     services: tuple[str, ...]
     probes: Mapping[str, tuple[int, str]]
     published: Mapping[str, tuple[int, ...]]
     environment: Mapping[str, Mapping[str, str]]
     documents: Mapping[str, Any] = field(default_factory=dict)
+    volumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def rendered(documents: Mapping[str, str], env: Mapping[str, str]) -> Rendered:
@@ -34,7 +39,8 @@ def rendered(documents: Mapping[str, str], env: Mapping[str, str]) -> Rendered:
     Raises: ConfigError for a variable that must be set and is not.
     """
     main = next(name for name in MAINS if name in documents)
-    services: Mapping[str, Any] = plain(parse(documents[main].encode(), main)).get("services") or {}
+    tree: Mapping[str, Any] = plain(parse(documents[main].encode(), main))
+    services: Mapping[str, Any] = tree.get("services") or {}
     variables = _literal if main == "processes.yaml" else _filled
     return Rendered(
         tuple(services),
@@ -46,7 +52,13 @@ def rendered(documents: Mapping[str, str], env: Mapping[str, str]) -> Rendered:
             for name, text in documents.items()
             if name != main and name.endswith((".yaml", ".yml"))
         },
+        {name: _mounted(name, services.values()) for name in tree.get("volumes") or ()},
     )
+
+
+def _mounted(volume: str, services: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    mounts = (mount for one in services for mount in one.get("volumes") or () if isinstance(mount, Mapping))
+    return tuple(dict.fromkeys(str(one["target"]) for one in mounts if one.get("source") == volume))
 
 
 def _probe(service: Mapping[str, Any]) -> tuple[int, str] | None:
@@ -62,8 +74,10 @@ def _targets(ports: Sequence[Any]) -> tuple[int, ...]:
 
 def _literal(service: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
     """A process gets texts as they are, and some variables of whoever starts it."""
-    inherited = {name: env[name] for name in service.get("inherit") or () if name in env}
-    return {**inherited, **{name: str(value) for name, value in (service.get("environment") or {}).items()}}
+    defaults = {name: str(value) for name, value in (service.get("defaults") or {}).items()}
+    names = service.get("inherit") or ()
+    inherited = {name: env[name] for name in names if name in env and (env[name] or name not in defaults)}
+    return {**defaults, **inherited, **{name: str(value) for name, value in (service.get("environment") or {}).items()}}
 
 
 def _filled(service: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:

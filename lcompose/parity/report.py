@@ -16,6 +16,8 @@ Redact = Callable[[str], str]
 
 MOST_SHOWN = 12
 MARKS: Mapping[Verdict, str] = {"ok": "ok", "differs": "DIFFERS", "failed": "FAILED", "absent": "-"}
+ALL_FAIL = "it answered {}, as the others do: that they agree does not make it right"
+NO_SUCH_PATH = "there is no such path"
 # What XML 1.0 cannot hold, whatever a service says.
 NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -54,7 +56,7 @@ def _details(row: Row) -> Iterator[str]:
 def _detail(row: Row, leg: str) -> Iterator[str]:
     """What is wrong on a leg; a difference as a small diff."""
     if row.verdicts[leg] == "failed":
-        yield f"{leg}: {row.seen[leg].problem}"
+        yield f"{leg}: {row.seen[leg].problem or ALL_FAIL.format(row.seen[leg].told)}"
         return
     found = row.differences[leg]
     yield f"--- {row.yardstick}"
@@ -86,8 +88,8 @@ def _on_leg(row: Row, leg: str, seen: Seen) -> dict[str, Any]:
         "verdict": row.verdicts[leg],
         "seconds": round(seen.seconds, 3),
         "told": seen.told,
-        "problem": seen.problem,
-        "absent": seen.absent,
+        "problem": seen.problem or (ALL_FAIL.format(seen.told) if row.verdicts[leg] == "failed" else ""),
+        "absent": seen.absent or (NO_SUCH_PATH if row.verdicts[leg] == "absent" else ""),
         "differences": [
             {"path": one.path, "wanted": one.wanted, "found": one.found} for one in row.differences.get(leg, ())
         ],
@@ -112,7 +114,7 @@ def _suite(root: ElementTree.Element, rows: Sequence[Row], leg: str, redact: Red
             suite, "testcase", classname=f"parity.{leg}", name=_xml(redact(row.assertion)), time=seconds
         )
         if row.verdicts[leg] == "absent":
-            ElementTree.SubElement(case, "skipped", message=_xml(redact(row.seen[leg].absent)))
+            ElementTree.SubElement(case, "skipped", message=_xml(redact(row.seen[leg].absent or NO_SUCH_PATH)))
         elif row.verdicts[leg] != "ok":
             text = _xml(redact("\n".join(_detail(row, leg))))
             message = f"{row.assertion} {row.verdicts[leg]} on {leg}"

@@ -50,7 +50,10 @@ Comparing: TypeAlias = str
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a service, and what must be true of each answer by itself."""
+    """One question to a service, and what must be true of each answer by itself.
+
+    ``right`` is the first digit of the status that one of ours must have.
+    """
 
     name: str
     service: str
@@ -64,23 +67,25 @@ class Request:
     present: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     where: str = ""
+    right: int = 0
 
 
+SUCCESS, REFUSAL = 2, 4
 OURS: tuple[Request, ...] = (
-    Request("liveness", LCORE, "/liveness"),
-    Request("readiness", LCORE, "/readiness"),
-    Request("version", LCORE, "/v1/info"),
-    Request("interface", LCORE, "/openapi.json", compare="operations"),
-    Request("models", LCORE, "/v1/models"),
-    Request("providers", LCORE, "/v1/providers"),
-    Request("query", LCORE, "/v1/query", "POST", body=QUESTION, compare="shape"),
-    Request("streamed query", LCORE, "/v1/streaming_query", "POST", body=QUESTION, compare="shape"),
-    Request("bad request", LCORE, "/v1/query", "POST", body={"no_such_key": 1}),
-    Request("server: health", SERVER, "/v1/health"),
-    Request("server: version", SERVER, "/v1/version"),
-    Request("server: interface", SERVER, "/openapi.json", compare="operations"),
-    Request("server: models", SERVER, "/v1/models"),
-    Request("server: providers", SERVER, "/v1/providers"),
+    Request("liveness", LCORE, "/liveness", right=SUCCESS),
+    Request("readiness", LCORE, "/readiness", right=SUCCESS),
+    Request("version", LCORE, "/v1/info", right=SUCCESS),
+    Request("interface", LCORE, "/openapi.json", compare="operations", right=SUCCESS),
+    Request("models", LCORE, "/v1/models", right=SUCCESS),
+    Request("providers", LCORE, "/v1/providers", right=SUCCESS),
+    Request("query", LCORE, "/v1/query", "POST", body=QUESTION, compare="shape", right=SUCCESS),
+    Request("streamed query", LCORE, "/v1/streaming_query", "POST", body=QUESTION, compare="shape", right=SUCCESS),
+    Request("bad request", LCORE, "/v1/query", "POST", body={"no_such_key": 1}, right=REFUSAL),
+    Request("server: health", SERVER, "/v1/health", right=SUCCESS),
+    Request("server: version", SERVER, "/v1/version", right=SUCCESS),
+    Request("server: interface", SERVER, "/openapi.json", compare="operations", right=SUCCESS),
+    Request("server: models", SERVER, "/v1/models", right=SUCCESS),
+    Request("server: providers", SERVER, "/v1/providers", right=SUCCESS),
 )
 
 

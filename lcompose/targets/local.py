@@ -317,12 +317,14 @@ def _service(
 ) -> dict[str, Any]:
     program = natively.of(service.name)
     passed = [one.name for one in inherited]
+    defaults = {one.name: one.default for one in inherited if one.default}
     rest = {name: value for name, value in service.environment if name not in passed}
     tree = {
         "command": list(service.command),
         "directory": (program.directory if program else "") or place.home or place.directory,
         "environment": {name: _literal(name, value, service) for name, value in rest.items()},
         "inherit": passed,
+        "defaults": defaults,
         "ports": [[one.bind, one.published] for one in service.ports],
         "healthcheck": _check(service.healthcheck) if service.healthcheck else {},
         "probe": _said(service.probe) if service.probe else {},
@@ -352,14 +354,16 @@ def _check(check: Healthcheck) -> dict[str, Any]:
 
 
 def _inherited(service: Service, natively: Natively) -> tuple[EnvRef, ...]:
-    """The variables that are passed on by name: those without a default, and those that have a value.
+    """The variables that are passed on by name, whether they have a value here or not.
 
     Raises: UsageError for one that would have to be passed on under another name.
     """
     found = []
     for name, value in service.environment:
-        if not isinstance(value, EnvRef) or (value.default and value.name not in natively.variables):
+        if not isinstance(value, EnvRef):
             continue
+        if value.name != name and value.default and value.name not in natively.variables:
+            continue  # nobody set it, so the default is what is meant
         if value.name != name:
             what = f"{service.name} needs {value.name} under the name {name}, and a process gets variables by their own"
             raise UsageError(what, f"services.{service.name}.env", f"Set the variable {name} itself.")

@@ -185,6 +185,14 @@ def test_values_that_a_creation_brings_along_are_passed_on_by_name(here: Native)
     assert here.said(container) == ["brought along"]
 
 
+def test_a_default_holds_where_a_variable_is_not_set_or_empty(here: Native) -> None:
+    here.env |= {"SET": "mine", "EMPTY": ""}
+    defaults = {"SET": "a", "EMPTY": "b", "UNSET": "c"}
+    container = here.started('echo "$SET $EMPTY $UNSET"', inherit=[*defaults], defaults=defaults)
+    here.ended(container)
+    assert here.said(container) == ["mine b c"]
+
+
 @pytest.mark.parametrize(
     ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -15 $$", 143), ("kill -11 $$", 139)]
 )

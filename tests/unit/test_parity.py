@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -467,7 +468,7 @@ services:
   llama-stack:
     ports: [{target: 8321, published: "8321"}]
     labels: {lcompose.probe: '{"port": 8321, "path": "/v1/health", "scheme": "https"}'}
-    environment: {A: "${A:?set A}", B: "${B:-b}", C: "$$c", D: null, E: null}
+    environment: {A: "${A:?set A}", B: "${B:-b}", C: "$$c", D: null, E: null, F: "${F:-f}", G: "${G:-g}"}
   postgres: {}
 """
 PROCESSES = """
@@ -477,26 +478,88 @@ services:
     ports: [[127.0.0.1, 8321]]
     probe: {port: 8321, scheme: https}
     environment: {B: b, C: $c}
-    inherit: [A, D, E]
+    inherit: [A, D, E, F, G]
+    defaults: {F: f, G: g}
   postgres: {}
 """
 
 
 def test_a_process_and_a_container_with_the_same_variables_are_the_same() -> None:
-    env = {"A": "a", "D": "d"}
+    env = {"A": "a", "D": "d", "F": "other", "G": ""}
     container = rendered({"compose.yaml": COMPOSE, "llama-stack/run.yaml": "port: 8321"}, env)
     process = rendered({"processes.yaml": PROCESSES, "run.yaml": "port: 8321"}, env)
     assert container == process
-    assert container.environment["llama-stack"] == {"A": "a", "B": "b", "C": "$c", "D": "d"}
+    assert container.environment["llama-stack"] == {"A": "a", "B": "b", "C": "$c", "D": "d", "F": "other", "G": "g"}
     assert container.probes == {"llama-stack": (8321, "https")}
     assert container.published == {"llama-stack": (8321,), "postgres": ()}
     assert container.documents == {"run.yaml": {"port": 8321}}
 
 
 def test_variables_of_a_place_count_only_where_all_legs_are_at_the_same_one() -> None:
-    given_ = {"x": {"PATH": "/bin", "B": "b"}}
-    assert comparable(given_, anywhere=False) == {"x": {"B": "b", "PATH": "/bin"}}
+    given_ = {"x": {"SSL_CERT_FILE": "/ca.pem", "B": "b"}}
+    assert comparable(given_, anywhere=False) == {"x": {"B": "b", "SSL_CERT_FILE": "/ca.pem"}}
     assert comparable(given_, anywhere=True) == {"x": {"B": "b"}}
+
+
+VOLUMES = {"llama-stack-data": ("/root/.llama/storage", "/root/.ogx"), "other": ()}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "/root/.llama/storage/files",
+        "~/.llama/storage/files",
+        "/home/me/.local/state/lcompose/25bf/demo/volumes/llama-stack-data/files",
+        "/root/.ogx/files",
+        "/x/volumes/other/files",
+    ],
+)
+def test_a_volume_is_the_same_wherever_it_lies(said: str) -> None:
+    ground = Ground(project="demo", anywhere=True, volumes=VOLUMES)
+    assert normalised(said, ground) == "<volume>/files"
+    assert normalised(f"${{env.DIR:={said}}}", ground) == "${env.DIR:=<volume>/files}"
+    assert normalised(said, replace(ground, anywhere=False)) != "<volume>/files"
+
+
+@pytest.mark.parametrize("said", ["/root/.llama/storage2", "my/volumes/another", "https://x/root/.ogx"])
+def test_what_only_looks_like_a_volume_is_none(said: str) -> None:
+    assert "<volume>" not in normalised(said, Ground(anywhere=True, volumes=VOLUMES))
+
+
+# --- a failure that all share ---
+
+
+def judged(statuses: list[int], request: Request = OURS[0]) -> list[str]:
+    """The verdicts on legs that answer with these."""
+    legs = {
+        f"leg {number}": {request.name: seen(Reply(status, "application/json", b"{}"), request, Ground())}
+        for number, status in enumerate(statuses)
+    }
+    [row] = compare([request.name], legs, {})
+    return list(row.verdicts.values())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdicts"),
+    [
+        ([200, 200], ["ok", "ok"]),
+        ([500, 500], ["failed", "failed"]),
+        ([422, 422], ["failed", "failed"]),
+        # Not there in an older one, or there for whoever has a token: the same on both, all the same.
+        ([404, 404], ["absent", "absent"]),
+        ([401, 401], ["ok", "ok"]),
+        ([200, 404], ["ok", "differs"]),
+        ([500, 200, 200], ["differs", "ok", "ok"]),
+    ],
+)
+def test_a_failure_that_all_legs_share_is_a_failure(statuses: list[int], verdicts: list[str]) -> None:
+    assert judged(statuses) == verdicts
+
+
+def test_a_bad_request_must_be_refused_and_a_persons_own_is_compared_as_it_is() -> None:
+    bad = next(one for one in OURS if one.name == "bad request")
+    assert (judged([422, 422], bad), judged([200, 200], bad)) == (["ok", "ok"], ["failed", "failed"])
+    assert judged([500, 500], Request("mine", "lightspeed-stack", "/mine")) == ["ok", "ok"]
 
 
 # --- library mode ---

@@ -148,7 +148,7 @@ def test_words_and_variables_are_those_of_this_machine(said: str, here: str) -> 
     natively = Natively((Program("web", ("serve", said)),))
     found = web(natively, environment=(("X", said), ("Y", EnvRef("Y", said)), ("Z", ComposeText(said))))
     assert found["command"] == ["serve", here]
-    assert found["environment"] == dict.fromkeys("XYZ", here)
+    assert (found["environment"], found["defaults"]) == (dict.fromkeys("XZ", here), {"Y": here})
 
 
 def test_a_service_listens_where_it_is_published() -> None:
@@ -183,12 +183,19 @@ def test_two_that_would_listen_on_one_port_are_refused_with_a_free_one() -> None
     assert caught.value.fix == "Take another: --set services.llm.ports=28080:18080"
 
 
-def test_a_default_holds_only_where_the_variable_has_no_value() -> None:
+def test_a_variable_is_passed_on_by_name_with_its_default_whether_it_has_a_value_here_or_not() -> None:
     environment = (("DIR", EnvRef("DIR", "/srv/data")), ("TOKEN", EnvRef("TOKEN")))
     unset = web(environment=environment)
-    assert (unset["environment"], unset["inherit"]) == ({"DIR": "/state/demo/volumes/web-data"}, ["TOKEN"])
-    given = web(replace(HOME, variables=frozenset({"DIR"})), environment=environment)
-    assert (given.get("environment"), given["inherit"]) == (None, ["DIR", "TOKEN"])
+    assert (unset["defaults"], unset["inherit"]) == ({"DIR": "/state/demo/volumes/web-data"}, ["DIR", "TOKEN"])
+    assert "environment" not in unset
+    assert web(replace(HOME, variables=frozenset({"DIR"})), environment=environment) == unset
+
+
+def test_a_default_is_meant_where_nobody_set_the_variable_that_goes_by_another_name() -> None:
+    environment = (("HERE", EnvRef("DIR", "/srv/data")),)
+    assert web(environment=environment)["environment"] == {"HERE": "/state/demo/volumes/web-data"}
+    with pytest.raises(UsageError, match="needs DIR under the name HERE"):
+        web(replace(HOME, variables=frozenset({"DIR"})), environment=environment)
 
 
 def test_what_a_program_reads_by_itself_never_overrides_what_the_service_is_given() -> None:

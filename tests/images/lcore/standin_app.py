@@ -1,10 +1,11 @@
-"""The HTTP side of the LCORE stand-in: probes, models, info, query and feedback."""
+"""The HTTP side of the LCORE stand-in: probes, models, providers, info, queries and feedback."""
 
 import json
 import logging
 import os
 import secrets
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from standin_blocks import Authentication
 from standin_config import AnyConfiguration
@@ -277,6 +279,40 @@ async def post_query(query: Query, client: Client, config: Config) -> dict[str, 
         "conversation_id": query.conversation_id or secrets.token_hex(24),
         "response": answer["choices"][0]["message"]["content"],
     }
+
+
+def event(name: str, data: dict[str, Any], **more: Any) -> str:
+    """Return one server-sent event; its name is inside, as in the real server's."""
+    return f"data: {json.dumps({'event': name, 'data': data, **more})}\n\n"
+
+
+def events(conversation: str, response: str) -> Iterator[str]:
+    """Yield an answer as the real server streams it: a start, words, the whole, an end."""
+    yield event("start", {"conversation_id": conversation, "request_id": str(uuid.uuid4())})
+    words = [f"{word} " for word in response.split()]
+    for number, word in enumerate(words):
+        yield event("token", {"id": number, "token": word})
+    yield event("turn_complete", {"id": len(words), "token": response})
+    count = len(words)
+    told = {"referenced_documents": [], "truncated": None, "input_tokens": count, "output_tokens": count}
+    yield event("end", told, available_quotas={})
+
+
+@v1.post("/streaming_query")
+async def post_streaming_query(query: Query, client: Client, config: Config) -> StreamingResponse:
+    """Send one question to the model and stream its answer."""
+    answer = await post_query(query, client, config)
+    return StreamingResponse(events(answer["conversation_id"], answer["response"]), media_type="text/event-stream")
+
+
+@v1.get("/providers")
+async def get_providers(client: Client) -> dict[str, Any]:
+    """Return the providers of Llama Stack by the API that they are of."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in (await client.get("/v1/providers"))["data"]:
+        kept = {key: one[key] for key in ("provider_id", "provider_type")}
+        found.setdefault(one["api"], []).append(kept)
+    return {"providers": found}
 
 
 def store_feedback(directory: Path, feedback: dict[str, Any]) -> None:
