@@ -14,8 +14,10 @@ from threading import Event
 from typing import Any
 
 from lcompose import host
+from lcompose.engines import Engine
 from lcompose.engines.select import connect
 from lcompose.errors import LcomposeError, MachineError, UsageError
+from lcompose.keeper.processes import marked
 from lcompose.parity import Leg, Seen
 from lcompose.parity.answers import seen as answer_seen
 from lcompose.parity.asking import Address, ask, free_ports
@@ -211,10 +213,12 @@ def _asked(course: Course, request: Request, told: Told) -> Seen:
 
 def _down(course: Course, told: Told) -> Seen:
     """Takes it down; once more where an interruption ended the command itself."""
+    engine = connect(course.leg.engine, course.env)  # type: ignore[arg-type]
+    ids = [one.id for one in engine.containers(course.project)] if engine.name == "local" else []
     done = _taken_down(course)
     if done.code and told.stop.is_set():
         done = _taken_down(course)
-    left = left_behind(course)
+    left = [*left_behind(engine, course.project), *(f"process {pid}" for one in ids for pid, _ in marked(one))]
     if done.code or left:
         way = f"lcompose down --volumes -p {course.project} {' '.join(course.leg.options)}"
         return Seen(problem="\n".join([done.told if done.code else f"it left behind: {', '.join(left)}", way]))
@@ -225,14 +229,13 @@ def _taken_down(course: Course) -> Finished:
     return _lcompose(course, "down", *course.leg.options, "--volumes", timeout=STOP)
 
 
-def left_behind(course: Course) -> list[str]:
-    """What the engine still has of a leg.
+def left_behind(engine: Engine, project: str) -> list[str]:
+    """What an engine still has of a leg.
 
     Raises: LcomposeError.
     """
-    engine = connect(course.leg.engine, course.env)  # type: ignore[arg-type]
-    containers = [one.name for one in engine.containers(course.project)]
-    return [*containers, *engine.networks(course.project), *engine.volumes(course.project)]
+    containers = [one.name for one in engine.containers(project)]
+    return [*containers, *engine.networks(project), *engine.volumes(project)]
 
 
 def _logs(course: Course) -> Seen:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -12,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SECRET, Lcompose, free_port
-from tests.images.build import TABLE
+from tests.conftest import SECRET, Lcompose, free_port
+from tests.real import lcore_checkout, uv_environment
 
 # Answers like the two services, at the port and in the shape that their documents say.
 SERVICE = """
@@ -194,32 +192,11 @@ def test_what_is_rendered_for_processes_can_be_read(here: Here) -> None:
 
 # ---------------------------------------------------------------- the real one
 
-NO_UV = "uv is not installed: pip install uv"
-NO_TABLE = "tiktoken's table is not here: it comes with the test images"
-
-
-def _path_with_python() -> str:
-    """PATH with the uv of the tests' environment, and with a Python that Llama Stack runs on, where there is one."""
-    found = sorted(Path.home().glob(".pyenv/versions/3.12*/bin"))
-    return os.pathsep.join([*map(str, found[-1:]), os.environ["PATH"], str(Path(sys.executable).parent)])
-
 
 def test_the_real_llama_stack_runs_natively_and_answers(here: Here) -> None:
-    if not shutil.which("uv", path=_path_with_python()):
-        pytest.skip(NO_UV)
-    tables = sorted(Path.home().glob(f".cache/lcompose-test/*/*/{TABLE}"))
-    if not tables:
-        pytest.skip(NO_TABLE)
-    # LCORE is in no package; its stand-in needs the same packages as the real server.
-    checkout = here.folder / "checkout"
-    shutil.copytree(ROOT / "tests" / "images" / "lcore", checkout / "src")
-    shutil.copy(checkout / "src" / "standin.py", checkout / "src" / "lightspeed_stack.py")
-    project = '[project]\nname = "standin"\nversion = "1"\nrequires-python = ">=3.12"\n'
-    (checkout / "pyproject.toml").write_text(
-        f'{project}dependencies = ["ogx==1.2.5", "mcp<2"]\n[tool.uv]\npackage = false\n'
-    )
+    env = uv_environment()
+    lcore_checkout(here.folder)
     here.settings("{}", "{workingDir: ./checkout}")
-    env = {"PATH": _path_with_python(), "TIKTOKEN_CACHE_DIR": str(tables[0].parent)}
     up = here.run("up", "--wait-timeout", "120", **env)
     if up.code == 4 and "cannot be fetched" in up.err:
         pytest.skip(f"the package index cannot be reached: {up.err[-200:]}")
