@@ -1,7 +1,7 @@
-"""Shows lcompose's main job once, on real parts: start a stack, ask it a question, take it down.
+"""Shows lcompose's main job once, on real parts: render a stack, start it, ask it a question, take it down.
 
-Run it with ``make demo``. It needs Docker or Podman; without one it shows what lcompose does
-without starting anything. Whatever it starts it takes down again, also when it is interrupted.
+Run it with ``make demo``. It uses Docker or Podman; without one everything runs as processes of this
+machine. Whatever it starts it takes down again, also when it is interrupted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from subprocess import PIPE
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,12 +42,22 @@ NETWORK_LABELS = (
     *("--label", f"com.docker.compose.project={PROJECT}"),
     *("--label", "com.docker.compose.network=default"),
 )
-ENVIRONMENT = {"OPENAI_API_KEY": "demo", "OPENAI_BASE_URL": f"http://{MODEL}:9000/v1"}
+ENVIRONMENT = {"OPENAI_API_KEY": "none-is-needed", "OPENAI_BASE_URL": ""}
+
+# As processes, whatever engines there are.
+LOCAL = "local"
+STANDINS = str(ROOT / "compose-examples" / "demo_standins.py")
+RUN_FILE = str(ROOT / "compose-examples" / "demo-run.yaml")
+LLAMA_STACK, PYTHONS, WITH = "ogx==1.2.5", ">=3.12,<3.14", ("--with", "mcp<2")
+# uv comes with the development's environment.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Seconds. Building downloads a few hundred megabytes when it happens for the first time.
-ASK, START, BUILD, STOP = 30, 120, 900, 20
+ASK, START, BUILD, STOP, FETCH = 30, 120, 900, 20, 300
+# Lines of what is rendered.
+SHOWN = 18
 
 
 class DemoError(Exception):
@@ -70,6 +82,16 @@ class Ports:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run the stack: what chooses it, more options, and how its engine is named where it is needed."""
+
+    chosen: tuple[str, ...]
+    options: tuple[str, ...]
+    engine: tuple[str, ...] = ()
+    patience: float = START
+
+
 def say(text: str = "") -> None:
     """Print at once, so that the lines of other programs come after it."""
     print(text, flush=True)
@@ -87,7 +109,7 @@ def run(argv: Sequence[str], timeout: float, *, out: int | None = None, err: int
         process = subprocess.Popen(
             argv,
             cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, "PATH": PATH},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -135,14 +157,14 @@ def shown(argv: Sequence[str]) -> str:
     return line if len(line) < 90 else line.replace(" --", " \\\n      --")
 
 
-def lcompose(*argv: str, out: int | None = None) -> str:
+def lcompose(*argv: str, out: int | None = None, timeout: float = START) -> str:
     """Show a command of lcompose and run it.
 
     Raises:
         DemoError: it failed.
     """
     say(f"\n$ {shown(['lcompose', *argv])}")
-    return run([str(Path(sys.executable).parent / "lcompose"), *argv], START, out=out)
+    return run([str(Path(sys.executable).parent / "lcompose"), *argv], timeout, out=out)
 
 
 def problem_of(engine: str) -> str:
@@ -218,24 +240,37 @@ def ask(port: int) -> str:
     return str(json.loads(said)["response"])
 
 
-def show_stack(engine: str, images: Mapping[str, str]) -> None:
-    """Start the stack, ask, and show its status.
+def show_stack(way: Way, ports: Ports) -> None:
+    """Render the stack, start it, ask it, and show its status and its logs.
 
     Raises:
         DemoError: something of that failed.
     """
-    ports = Ports(free_port(8080), free_port(8321))
-    chosen = [f"{name}={images[name]}" for name in ("llama-stack", "lightspeed-stack")]
-    # Unlike upstream's, these images have their bytecode.
-    options = [*(part for image in chosen for part in ("--image", image)), "--set", "bytecode_cache=false"]
-    start_model(engine, images["mock-llm"])
     say("\n$ export " + shlex.join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
-    lcompose("up", "-C", EXAMPLE, "-p", PROJECT, "--engine", engine, *options, *ports.options())
+    options = ["-C", EXAMPLE, "-p", PROJECT, *way.chosen, *way.options, *ports.options()]
+    lines = rendered(way, options).splitlines()
+    say("\n".join(lines[:SHOWN]))
+    say(f"… and {len(lines) - SHOWN} more lines.")
+    lcompose("up", *options, timeout=way.patience)
     say(f"  {ask(ports.lcore)}\n  (The model's stand-in repeats what it is asked.)")
-    lcompose("status", "-p", PROJECT, "--engine", engine)
+    lcompose("status", "-p", PROJECT, *way.engine)
+    lcompose("logs", "-p", PROJECT, *way.engine, "--tail", "3")
 
 
-def take_down(engine: str) -> None:
+def rendered(way: Way, options: Sequence[str]) -> str:
+    """What is rendered: one file, or for Podman the one that names the others beside it.
+
+    Raises:
+        DemoError: it cannot be rendered.
+    """
+    if "podman" not in way.engine:
+        return lcompose("render", *options, out=PIPE)
+    with TemporaryDirectory() as folder:
+        lcompose("render", *options, "-o", folder, out=PIPE)
+        return Path(folder, "compose.yaml").read_text(encoding="utf-8")
+
+
+def take_down(way: Way) -> None:
     """Remove all that the demo may have started; no second interruption stops this.
 
     Raises:
@@ -243,42 +278,127 @@ def take_down(engine: str) -> None:
     """
     for number in INTERRUPTIONS:
         signal.signal(number, signal.SIG_IGN)
-    try_out(engine, "rm", "--force", MODEL)
-    lcompose("down", "--volumes", "-p", PROJECT, "--engine", engine)
+    if way.engine:
+        try_out(way.engine[1], "rm", "--force", MODEL)
+    lcompose("down", "--volumes", "-p", PROJECT, *way.engine)
 
 
-def show_with(engine: str, images: Mapping[str, str]) -> None:
-    """The demo with an engine that has the images.
+def show_with(way: Way) -> None:
+    """The whole of it, one way.
 
     Raises:
         DemoError: something of it failed.
     """
     begun = time.monotonic()
     try:
-        show_stack(engine, images)
+        show_stack(way, Ports(free_port(8080), free_port(8321)))
     finally:
-        take_down(engine)
-    say(f"\nStarting, asking and stopping took {time.monotonic() - begun:.0f} s.")
+        take_down(way)
+    say(f"\nRendering, starting, asking and stopping took {time.monotonic() - begun:.0f} s.")
     say("Next: README.md, or your own lightspeed-stack.yaml.")
 
 
-def show_without(problems: Mapping[str, str]) -> None:
-    """The demo without an engine: check the configuration, and render it.
+# ---------------------------------------------------------------- in containers
+
+
+def show_in_containers(engine: str) -> None:
+    """The demo with an engine.
 
     Raises:
-        DemoError: that failed too.
+        DemoError: something of it failed.
     """
-    say("\nNo container engine can be used here, so the stack is checked and rendered, and not started:")
+    images = build_images(engine)
+    chosen = [f"{name}={images[name]}" for name in ("llama-stack", "lightspeed-stack")]
+    # Unlike upstream's, these images have their bytecode.
+    options = [*(part for image in chosen for part in ("--image", image)), "--set", "bytecode_cache=false"]
+    asked = ("--engine", engine)
+    start_model(engine, images["mock-llm"])
+    ENVIRONMENT["OPENAI_BASE_URL"] = f"http://{MODEL}:9000/v1"
+    show_with(Way(chosen=asked, options=tuple(options), engine=asked))
+
+
+# ---------------------------------------------------------------- as processes
+
+
+def show_as_processes(problems: Mapping[str, str]) -> None:
+    """The demo without an engine: everything is a process of this machine.
+
+    Raises:
+        DemoError: something of it failed.
+    """
+    say(
+        "The stack runs as processes of this machine"
+        + (", since no container engine can be used:" if problems else ".")
+    )
     for engine, problem in problems.items():
         say(f"  {engine:<7} {problem}")
-    say("\n$ export OPENAI_API_KEY=demo")
-    lcompose("validate", "-C", EXAMPLE)
-    lines = lcompose("render", "-C", EXAMPLE, out=PIPE).splitlines()
-    say("\n".join(lines[:24]))
-    say(f"… and {len(lines) - 24} more lines: a file that starts with docker compose.")
-    say("\nTo see it run, get an engine, then 'make demo' again:")
-    say("  Debian 12, as root   .ci/engines")
-    say("  elsewhere            Docker with Compose v2 (https://docs.docker.com/engine/install/), or Podman")
+    missing = why_not_real()
+    if missing:
+        say(f"Llama Stack cannot be had: {missing}.\nSo it is a small stand-in, as Lightspeed Core and the model are.")
+    else:
+        say("Llama Stack is the real server, which uv has fetched. Lightspeed Core and the model are small stand-ins.")
+    program = shlex.join([sys.executable, STANDINS])
+    stand_ins = ("lightspeed-stack", "llama-stack") if missing else ("lightspeed-stack",)
+    sets = [f"services.{name}.local.command={program} {name}" for name in stand_ins]
+    options = ["--run-config", RUN_FILE, *(part for one in sets for part in ("--set", one))]
+    with model() as port:
+        ENVIRONMENT["OPENAI_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
+        show_with(Way(chosen=("--runtime", "local"), options=tuple(options)))
+
+
+def why_not_real() -> str:
+    """What keeps the real Llama Stack from being had; has uv fetch it, which takes a while the first time."""
+    uv = shutil.which("uv", path=PATH)
+    if not uv:
+        return "uv is not installed"
+    # For lcompose too, which would look for one by itself.
+    ENVIRONMENT["UV_PYTHON"] = python = uv_python()
+    argv = [uv, "tool", "run", "--python", python, "--from", LLAMA_STACK, *WITH, "ogx", "--help"]
+    say(f"\n$ {shlex.join(['uv', *argv[1:]])}    # the first time it takes a minute or so")
+    try:
+        run(argv, FETCH, out=PIPE, err=PIPE)
+    except DemoError as error:
+        return f"uv does not bring it ({error})"
+    return ""
+
+
+def uv_python() -> str:
+    """A Python that Llama Stack runs on: pyenv's, which uv does not find by itself, or any that it finds or fetches."""
+    found = sorted(Path.home().glob(".pyenv/versions/3.1[23].*/bin/python"))
+    return os.environ.get("UV_PYTHON") or (str(found[-1]) if found else PYTHONS)
+
+
+@contextmanager
+def model() -> Iterator[int]:
+    """The stand-in for a model, as a process; gives its port.
+
+    Raises:
+        DemoError: it does not start.
+    """
+    port = free_port(9000)
+    environment = {**os.environ, "MOCK_PORT": str(port)}
+    argv = [sys.executable, "tests/images/mock_llm/mock_llm.py"]
+    process = subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(port: int) -> None:
+    """Wait until something listens.
+
+    Raises:
+        DemoError: nothing does.
+    """
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise DemoError("the model's stand-in does not start")
 
 
 def interrupted(_signal: int, _frame: object) -> NoReturn:
@@ -287,22 +407,17 @@ def interrupted(_signal: int, _frame: object) -> NoReturn:
 
 
 def show(engines: Sequence[str]) -> None:
-    """The demo, with the first of the engines that answers.
+    """The demo, with the first of the engines that answers; as processes where none does, or that is wanted.
 
     Raises:
         DemoError: something of it failed.
     """
     problems = {engine: problem_of(engine) for engine in engines}
     usable = next((engine for engine, problem in problems.items() if not problem), None)
-    if usable is None:
-        show_without(problems)
-        return
-    try:
-        images = build_images(usable)
-    except DemoError as error:
-        show_without({usable: f"has no images: {error}"})
-        raise
-    show_with(usable, images)
+    if usable:
+        show_in_containers(usable)
+    else:
+        show_as_processes(problems)
 
 
 def main() -> int:
@@ -310,7 +425,8 @@ def main() -> int:
     for number in INTERRUPTIONS:
         signal.signal(number, interrupted)
     try:
-        show([engine for engine in ENGINES if engine in sys.argv[1:]] or list(ENGINES))
+        named = [engine for engine in ENGINES if engine in sys.argv[1:]]
+        show(() if LOCAL in sys.argv[1:] else named or list(ENGINES))
     except DemoError as error:
         # The first reason too, when taking down failed after it.
         for one in (error.__context__, error):

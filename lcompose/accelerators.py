@@ -8,11 +8,10 @@ from dataclasses import replace
 from lcompose import vendors
 from lcompose.errors import Finding, MachineError, Position, UsageError
 from lcompose.settings import Settings
-from lcompose.spec.machine import Gpu, Machine, Partition
+from lcompose.spec.machine import GIB, Gpu, Machine, Partition
 from lcompose.vendors import CPU
 
 AUTO = "auto"
-GIB = 1 << 30
 # A desktop or a forgotten program takes a little of every GPU.
 NEARLY_FREE = 0.8
 HERE = "For this machine it is rendered with --for here"

@@ -58,9 +58,23 @@ def _may_not_fetch(env: Mapping[str, str]) -> bool:
 
 
 def has_python(version: str, env: Mapping[str, str]) -> bool:
-    """Whether uv finds the Python that a person names in UV_PYTHON, or one of at least that version."""
-    wanted = env.get("UV_PYTHON") or f">={version}"
+    """Whether uv finds a Python of at least that version, or the one that is named instead of a version."""
+    wanted = f">={version}" if version[:1].isdecimal() else version
     return not _uv(["python", "find", "--no-python-downloads", wanted], env, LOOK).code
+
+
+def python_for_uv(env: Mapping[str, str], versions: Iterable[str]) -> str:
+    """The Python that uv is told to take: a person's own choice, or one of pyenv's; empty where it may look itself.
+
+    Where pyenv is on the path, uv gives up at the first of its shims that leads to no version.
+    """
+    if env.get("UV_PYTHON"):
+        return env["UV_PYTHON"]
+    root = env.get("PYENV_ROOT") or f"{env.get('HOME', '/')}/.pyenv"
+    if f"{root}/shims" not in env.get("PATH", "").split(":"):
+        return ""
+    found = [path for version in versions for path in sorted(Path(root, "versions").glob(f"{version}.*/bin/python"))]
+    return str(found[-1]) if found else ""
 
 
 def fetched(needs: Iterable[Need], env: Mapping[str, str], timeout: float, tell: Tell) -> None:

@@ -23,6 +23,8 @@ from lcompose.tailored import Folder, own_value
 UV = "uv"
 PYTHON, NEWEST_PYTHON = "3.12", "3.14"
 PYTHONS = f">={PYTHON},<{NEWEST_PYTHON}"
+# The same one by one, the best last.
+PYTHON_VERSIONS = ("3.13", "3.12")
 # What Python's libraries read by themselves, whoever starts them: of an image it is part.
 READ_BY_ALL = (
     "SSL_CERT_FILE",
@@ -54,9 +56,11 @@ class Programs:
 def programs(resolved: Resolved, settings: Settings, directory: str, home: str, python: str = "") -> Programs:
     """What is started for each service; ``directory`` is what a person's paths start from, ``home`` is theirs.
 
+    ``python`` is the one that uv is to take, if not any that will do.
+
     Raises: UsageError for a secret in clear.
     """
-    asked = _Asked(resolved, settings, Folder(directory, home), python or PYTHONS)
+    asked = _Asked(resolved, settings, Folder(directory, home), python)
     found = [asked.of(service) for service in resolved.project.services]
     made = tuple(one for one in found if isinstance(one, Program))
     wrong = (one for one in found if isinstance(one, Finding))
@@ -92,10 +96,10 @@ class _Asked:
         home = images.server_facts.home
         if own.command:
             return self._said(service, own, own.command, self._arguments(service, own, ()), home)
-        prefix = uv_tool(server_facts(images.version).package, images.version, self._kinds(), self.python)
+        prefix = uv_tool(server_facts(images.version).package, images.version, self._kinds(), self.python or PYTHONS)
         arguments = self._arguments(service, own, service.command)
         argv = (*_offline(prefix), *service.entrypoint, *arguments)
-        return self._program(service, own, argv, home, _fetched(service.name, prefix), uv=True)
+        return self._program(service, own, argv, home, _fetched(service.name, prefix, self.python), uv=True)
 
     def _kinds(self) -> list[str]:
         """The types of the providers."""
@@ -115,8 +119,10 @@ class _Asked:
         fix = "Correct services.lightspeed-stack.local.workingDir, or clone lightspeed-stack there."
         inside = any(isinstance(one, DocumentMount) and one.document == RUN_FILE for one in service.mounts)
         more = _with(packages(self._kinds())) if inside else ()
-        prefix = (UV, "run", "--project", where, *more)
-        needs = (Need("file", f"{where}/{LCORE_PROGRAM}", service.name, fix), *_fetched(service.name, prefix))
+        chosen = ("--python", self.python) if self.python else ()
+        prefix = (UV, "run", "--project", where, *chosen, *more)
+        fetched = _fetched(service.name, prefix, self.python)
+        needs = (Need("file", f"{where}/{LCORE_PROGRAM}", service.name, fix), *fetched)
         argv = (*_offline(prefix), f"{where}/{LCORE_PROGRAM}", *self._arguments(service, own, service.command))
         return self._program(service, own, argv, home, needs, uv=True)
 
@@ -204,12 +210,17 @@ def _offline(prefix: tuple[str, ...]) -> tuple[str, ...]:
     return (*prefix[:run], "--offline", *prefix[run:])
 
 
-def _fetched(service: str, prefix: tuple[str, ...]) -> tuple[Need, ...]:
+def _fetched(service: str, prefix: tuple[str, ...], python: str) -> tuple[Need, ...]:
     """What must be here of all that uv fetches."""
     told = prefix[prefix.index("--from") + 1] if "--from" in prefix else f"the environment of {prefix[3]}"
     return (
         Need("program", UV, service, GET_UV.format(service=service)),
-        Need("python", PYTHON, service, f"Install Python {PYTHON}, or let uv do it: uv python install {PYTHON}."),
+        Need(
+            "python",
+            python or PYTHON,
+            service,
+            f"Install Python {PYTHON}, or let uv do it: uv python install {PYTHON}.",
+        ),
         Need("packages", told, service, "Mend what uv says, then try again.", prefix),
     )
 

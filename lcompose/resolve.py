@@ -24,7 +24,7 @@ from lcompose.lightspeed.services import lcore_service, server_service
 from lcompose.load import Node, Path, dotted, leaves
 from lcompose.overlay.ours import said_of
 from lcompose.schema import record
-from lcompose.sides import Request, Side, derived, joined, lcore_side, server_side
+from lcompose.sides import LOCAL, Request, Side, derived, joined, lcore_side, server_side
 from lcompose.spec.project import FileMount, Project, Service, VolumeMount
 from lcompose.spec.text import EnvRef
 from lcompose.tailored import Folder, with_settings
@@ -69,7 +69,10 @@ def resolve(request: Request) -> Resolved:
     secrets = _lifted(config)
     found = _companions(config, request, secrets)
     rewritten = [{edit.path for edit in edits} for edits in (found.lightspeed_edits, found.run_edits)]
-    warnings += [*_passed(found.findings), *advice(config, rewritten), *surroundings.surprises(request.surroundings)]
+    warnings += [*_passed(found.findings), *surroundings.surprises(request.surroundings)]
+    in_containers = request.settings.runtime != LOCAL
+    if in_containers:
+        warnings += [*advice(config, rewritten), *surroundings.local_proxies(request.surroundings)]
     lcore = lcore_side(config, request, images, secrets[0], found.lightspeed_edits)
     run_edits = (*derive.run_edits(config), *found.run_edits)
     server = server_side(config, request, images, secrets[1], run_edits) if reading.server_is_ours(config) else None
@@ -77,7 +80,7 @@ def resolve(request: Request) -> Resolved:
     lifted = [one for side in sides for one in side.lifted]
     warnings += _passed([one.finding for one in lifted])
     services = _services(request, config, images, lcore, server, found)
-    if request.settings.pinned_images:
+    if request.settings.pinned_images and in_containers:
         warnings += _image_warnings(services)
     project = Project(
         name=request.name,

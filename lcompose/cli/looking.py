@@ -19,7 +19,7 @@ from lcompose.engines.podman_provider import provider
 from lcompose.engines.select import PREFERENCE, connect
 from lcompose.errors import EngineError, LcomposeError, UsageError
 from lcompose.hardware import memory
-from lcompose.lightspeed.surroundings import EVERY_PROXY, EXCEPTIONS, surprises
+from lcompose.lightspeed.surroundings import EVERY_PROXY, EXCEPTIONS, local_proxies, surprises
 from lcompose.listeners import listener
 from lcompose.machine import ThisMachine
 from lcompose.observe import is_remote
@@ -78,7 +78,7 @@ def _looked(
         soon = min(end, time.monotonic() + 2 * PATIENCE)
         facts = _with_stack(facts, found, options, env, files, profiles, asked, soon)
     else:
-        facts = replace(facts, surprises=tuple(surprises(env)))
+        facts = replace(facts, surprises=(*surprises(env), *local_proxies(env)))
     return replace(facts, machine=machine.answer(min(end, time.monotonic() + DRIVERS)), disks=_disks(facts))
 
 

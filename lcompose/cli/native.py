@@ -12,7 +12,7 @@ from lcompose.engines import Engine
 from lcompose.engines.select import choose
 from lcompose.errors import ConfigError, Finding, MachineError, UsageError
 from lcompose.modes import Mode, Selected
-from lcompose.programs import Programs, fallbacks, one_runtime, programs, refuse_fallbacks, selected
+from lcompose.programs import PYTHON_VERSIONS, Programs, fallbacks, one_runtime, programs, refuse_fallbacks, selected
 from lcompose.spec.bundle import Bundle
 from lcompose.spec.program import Natively
 from lcompose.spec.project import Project
@@ -86,11 +86,10 @@ def _without(workspace: Workspace, mode: Mode, error: MachineError) -> dict[str,
     return found
 
 
-def _programs(workspace: Workspace) -> Programs:
+def _programs(workspace: Workspace, *, here: bool = False) -> Programs:
     home = workspace.env.get("HOME", "/")
-    return programs(
-        workspace.resolved, workspace.settings, str(workspace.directory), home, workspace.env.get("UV_PYTHON", "")
-    )
+    python = preflight.python_for_uv(workspace.env, PYTHON_VERSIONS) if here else ""
+    return programs(workspace.resolved, workspace.settings, str(workspace.directory), home, python)
 
 
 def described(workspace: Workspace) -> TargetFacts:
@@ -101,8 +100,8 @@ def described(workspace: Workspace) -> TargetFacts:
     return TargetFacts("local", "run", natively=Natively(_checked(workspace).programs))
 
 
-def _checked(workspace: Workspace) -> Programs:
-    found = _programs(workspace)
+def _checked(workspace: Workspace, *, here: bool = False) -> Programs:
+    found = _programs(workspace, here=here)
     if found.findings:
         raise ConfigError(found.findings)
     return found
@@ -113,7 +112,7 @@ def prepared(workspace: Workspace, engine: Engine, place: Path) -> Ready:
 
     Raises: ConfigError, UsageError, MachineError.
     """
-    found = _checked(workspace)
+    found = _checked(workspace, here=True)
     given = frozenset(name for name, value in workspace.secrets.reveal().items() if value)
     facts = TargetFacts("local", "run", natively=Natively(found.programs, sys.executable, given))
     where = workspace.place(place)

@@ -7,12 +7,15 @@ import json
 import click
 
 from lcompose.console import Console
-from lcompose.json_schema import DOCUMENTS, json_schema
+from lcompose.json_schema import DIALECT, DOCUMENTS, Reading, Schema, json_schema, schema_of
 from lcompose.lightspeed.images import DEFAULT_GENERATION, DEFAULT_TAG
+from lcompose.schema import listing, record
+
+PARITY = "parity"
 
 
 @click.command()
-@click.argument("document", type=click.Choice(list(DOCUMENTS)), default="lightspeed-stack")
+@click.argument("document", type=click.Choice([*DOCUMENTS, PARITY]), default="lightspeed-stack")
 @click.option(
     "--generation",
     type=click.Choice(list(DEFAULT_TAG)),
@@ -34,4 +37,19 @@ def command(document: str, generation: str) -> None:
     \b
     # yaml-language-server: $schema=lightspeed-stack.schema.json
     """
-    Console().result(json.dumps(json_schema(document, generation), indent=2, ensure_ascii=False))
+    schema = _of_requests(generation) if document == PARITY else json_schema(document, generation)
+    Console().result(json.dumps(schema, indent=2, ensure_ascii=False))
+
+
+def _of_requests(generation: str) -> Schema:
+    """The schema of the file that 'lcompose parity' reads, which is a list."""
+    from lcompose.parity.requests import FILE, REQUEST
+
+    told = "Requests that 'lcompose parity' sends to every leg beside its own."
+    kind = listing(record(REQUEST))
+    return {
+        "$schema": DIALECT,
+        "title": FILE,
+        "description": told,
+        **schema_of(kind, Reading(generation, variables=False)),
+    }

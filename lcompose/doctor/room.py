@@ -10,9 +10,10 @@ from lcompose.doctor.facts import Diagnosis, Disk, Facts
 from lcompose.doctor.gpus import wanted
 from lcompose.doctor.sizes import told
 from lcompose.doctor.stack import fetched
+from lcompose.spec.machine import GIB
 
 # Where something is always written, less than that is too little.
-LEAST = 1024**3
+LEAST = GIB
 CLEAN = "{engine} system df   tells what takes room; {engine} image prune frees some"
 
 

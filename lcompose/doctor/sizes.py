@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-GIB = 1024**3
+from lcompose.spec.machine import GIB
+
 MIB = 1024**2
 
 # About what an image takes when it is unpacked, by a part of its name; the first that fits counts.

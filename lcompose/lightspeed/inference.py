@@ -29,7 +29,7 @@ from lcompose.lightspeed.images import INFERENCE
 from lcompose.load import Path, value_at
 from lcompose.schema import suggestion
 from lcompose.settings import Settings
-from lcompose.spec.machine import Machine
+from lcompose.spec.machine import GIB, Machine
 from lcompose.spec.project import AcceleratorRequest, Dependency, Limits, Port, Service
 from lcompose.spec.text import Address
 from lcompose.vendors import CPU, Vendor
@@ -273,7 +273,7 @@ def _limits(wish: Wish, usual: Limits, models: Sequence[str]) -> Limits:
         return usual
     needed = [model_memory.estimate(model, wish.kind.weights) or 0 for model in models]
     least = int(usual.memory.removesuffix("g"))
-    return replace(usual, memory=f"{max(least, *(-(-size // model_memory.GIB) for size in needed))}g")
+    return replace(usual, memory=f"{max(least, *(-(-size // GIB) for size in needed))}g")
 
 
 def _request(wish: Wish, machine: Machine | None) -> AcceleratorRequest:

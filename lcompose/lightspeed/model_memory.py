@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from math import sqrt
 
 from lcompose.errors import Finding, Position
-from lcompose.spec.machine import Gpu, Machine
+from lcompose.spec.machine import GIB, Gpu, Machine
 from lcompose.vendors import CPU
 
-GIB = 1 << 30
 BILLION = 1_000_000_000
 # Bits of one weight, where the name does not tell. What is called 4 bits has scales beside it, and some
 # layers stay whole.

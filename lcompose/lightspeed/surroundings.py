@@ -160,10 +160,11 @@ def _with(service: Service, *given: _Given) -> Service:
 
 def surprises(env: Mapping[str, str]) -> list[Finding]:
     """Warnings of what is handed on and does not do what it seems to say."""
-    return [*_local_proxies(env), *_unusable_tracing(env)]
+    return list(_unusable_tracing(env))
 
 
-def _local_proxies(env: Mapping[str, str]) -> Iterator[Finding]:
+def local_proxies(env: Mapping[str, str]) -> Iterator[Finding]:
+    """Warnings of proxies of this machine, where containers are handed them."""
     what = "this proxy is this machine; in a container that is the container itself, and nobody answers there"
     fix = "Name an address at which containers reach it, or give them none: 'proxies: false' in lcompose.yaml."
     for name in EVERY_PROXY:

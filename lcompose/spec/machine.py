@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GIB = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:

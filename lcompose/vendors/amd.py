@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lcompose.hardware import CLEAR, Card, Obstacle, cards, decimal, kept, label, no_render_node, render_nodes
 from lcompose.machine import Host
-from lcompose.spec.machine import Gpu
+from lcompose.spec.machine import GIB, Gpu
 from lcompose.vendors import Vendor
 
 VENDOR = Vendor(
@@ -29,7 +29,7 @@ DRIVER = "amdgpu"
 KFD = "/dev/kfd"
 TOPOLOGY = "/sys/class/kfd/kfd/topology/nodes"
 # A processor's GPU that has less than this of its own beside a real one is only in the way.
-CARVE_OUT = 4 * 1024**3
+CARVE_OUT = 4 * GIB
 # Processors whose GPU is meant for models: it takes what it needs of the machine's memory.
 SHARING = frozenset(["gfx1150", "gfx1151"])
 OLDEST = 9

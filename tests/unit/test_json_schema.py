@@ -288,3 +288,21 @@ def test_a_file_that_has_no_schema_is_refused() -> None:
     result = CliRunner().invoke(command, ["compose"])
     assert result.exit_code == 2
     assert "lightspeed-stack" in result.output
+
+
+PARITY_FILE = """
+- name: who am I
+  path: /v1/info
+  headers: {Authorization: "Bearer ${TOKEN}"}
+  expect: {status: 200, equal: {name: quickstart}, present: ["models[*].identifier"]}
+- {name: models, service: llama-stack, path: /v1/models, compare: shape}
+"""
+
+
+def test_requests_of_a_comparison_have_a_schema_too() -> None:
+    done = CliRunner().invoke(command, ["parity"])
+    validator = Draft202012Validator(json.loads(done.output))
+    Draft202012Validator.check_schema(validator.schema)
+    assert not list(validator.iter_errors(plain(parse(PARITY_FILE.encode(), "parity.yaml"))))
+    for wrong in ("- {name: a}", "- {name: a, path: no-slash}", "- {name: a, path: /a, method: FETCH}", "a: 1"):
+        assert list(validator.iter_errors(plain(parse(wrong.encode(), "parity.yaml")))), wrong

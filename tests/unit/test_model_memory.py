@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from lcompose.lightspeed.companion_files import companion, servers
-from lcompose.lightspeed.model_memory import GIB, chosen, estimate, room, warning
-from lcompose.spec.machine import Gpu, Machine, Partition
+from lcompose.lightspeed.model_memory import chosen, estimate, room, warning
+from lcompose.spec.machine import GIB, Gpu, Machine, Partition
 
 # The weights in GiB as they are published, and what a server needs beside them at least and at most.
 MODELS = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lcompose.lightspeed.surroundings import authorities_file, handed_on, surprises, with_credentials
+from lcompose.lightspeed.surroundings import authorities_file, handed_on, local_proxies, surprises, with_credentials
 from lcompose.spec.project import FileMount, Service
 from lcompose.spec.text import EnvRef, Text
 
@@ -163,14 +163,14 @@ def test_other_providers_read_nothing_that_their_document_does_not_say(kind: str
     "address", ["http://localhost:3128", "http://me:secret@127.0.0.1:3128", "localhost:3128", "http://[::1]:1"]
 )
 def test_a_proxy_on_this_machine_is_a_warning_without_its_password(address: str) -> None:
-    [found] = surprises({"https_proxy": address})
+    [found] = local_proxies({"https_proxy": address})
     assert (found.path, found.severity) == ("https_proxy", "warning")
     assert "secret" not in str(found)
 
 
 @pytest.mark.parametrize("address", ["http://proxy:1", "proxy:1", "", "http://[::1", "http://localhost.corp:1"])
 def test_a_proxy_elsewhere_is_none(address: str) -> None:
-    assert surprises({"HTTP_PROXY": address}) == []
+    assert list(local_proxies({"HTTP_PROXY": address})) == []
 
 
 @pytest.mark.parametrize(
