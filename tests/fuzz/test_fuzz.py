@@ -13,6 +13,7 @@ from functools import cache
 from posixpath import basename
 from typing import Any
 
+import pytest
 import yaml
 
 from lcompose.errors import LcomposeError
@@ -41,6 +42,8 @@ LONGEST = 2.0
 SEED = int(os.environ.get("LCOMPOSE_FUZZ_SEED", "20"))
 COUNT = int(os.environ.get("LCOMPOSE_FUZZ", "100000" if os.environ.get("CI") else "2000"))
 CHUNK = 250
+# Where what is found is kept until the test asks for it.
+FOUND: pytest.StashKey[Iterator[tuple[list[str], dict[str, int]]]] = pytest.StashKey()
 HERE = pathlib.Path("/here")
 ENVIRONMENT = {"HOME": "/home/me", "A": "set", "X": "1e5", "OPENAI_API_KEY": "sk-a-very-secret-value"}
 TARGETS = (TargetFacts("docker", "inline"), TargetFacts("podman", "folder"))
@@ -167,16 +170,21 @@ def smaller(kind: str, data: bytes, found: str) -> bytes:
     return b"".join(lines)
 
 
-def test_no_input_brings_anything_but_an_answer_or_an_error_for_people() -> None:
-    starts = range(0, COUNT, CHUNK)
+@contextmanager
+def begun(politeness: int) -> Iterator[Iterator[tuple[list[str], dict[str, int]]]]:
+    """What comes of all inputs, part by part, from processes that leave others as much of the processor."""
+    # Fork: each has read the samples already.
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), os.nice, (politeness,)) as pool:
+        yield pool.imap_unordered(failures, range(0, COUNT, CHUNK))
+
+
+def test_no_input_brings_anything_but_an_answer_or_an_error_for_people(request: pytest.FixtureRequest) -> None:
     wrong: list[str] = []
     answers: dict[str, int] = {}
-    # Fork: each has read the samples already.
-    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        for some, counted in pool.imap_unordered(failures, starts):
-            wrong += some
-            for name, number in counted.items():
-                answers[name] = answers.get(name, 0) + number
+    for some, counted in request.config.stash[FOUND]:
+        wrong += some
+        for name, number in counted.items():
+            answers[name] = answers.get(name, 0) + number
     different = {text.partition(": ")[2].partition("\n")[0]: text for text in wrong}
     assert not wrong, f"{len(wrong)} of {COUNT} inputs, {len(different)} of them different:\n" + "\n".join(
         different.values()
