@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import chain, delay, log_lines, many, pair, render
+from benchmarks import chain, delay, log_lines, many, native, pair, render
 from benchmarks.machine import Bench, installed
 from benchmarks.results import Result
 
@@ -25,7 +25,9 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "crash": delay.measure_crash,
     "logs": log_lines.measure,
     "many": many.measure,
+    "native": native.measure,
 }
+WITHOUT_DOCKER = ("native",)
 
 
 def main(names: list[str]) -> int:
@@ -34,12 +36,13 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"There is no measurement {unknown[0]!r}; there are: {', '.join(MEASURES)}.")
         return 2
-    if shutil.which("docker") is None:
-        print("The measurements compare with docker compose, and docker is not installed.")
+    asked = names or list(MEASURES)
+    if shutil.which("docker") is None and not set(asked) <= set(WITHOUT_DOCKER):
+        print("These measurements compare with docker compose, and docker is not installed.")
         return 1
     over = False
     with installed() as lcompose, tempfile.TemporaryDirectory() as scratch:
-        for name in names or MEASURES:
+        for name in asked:
             folder = Path(scratch) / name
             folder.mkdir()
             for result in MEASURES[name](Bench(lcompose, folder)):

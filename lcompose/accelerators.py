@@ -24,10 +24,12 @@ def is_asked_for(settings: Settings) -> bool:
     return settings.gpu != CPU or settings.inference not in (AUTO, "none")
 
 
-def decided(settings: Settings, machine: Machine | None) -> tuple[Settings, tuple[Finding, ...]]:
+def decided(
+    settings: Settings, machine: Machine | None, *, elsewhere: bool = False
+) -> tuple[Settings, tuple[Finding, ...]]:
     """The settings with a vendor and ids that there are, and what is to be said of the choice.
 
-    ``machine`` is where the stack runs; None where it is only described.
+    ``machine`` is where the stack runs; None where it is only described, or where that is ``elsewhere``.
 
     Raises: MachineError where there is no such GPU; UsageError for what only a look at the machine tells.
     """
@@ -39,8 +41,8 @@ def decided(settings: Settings, machine: Machine | None) -> tuple[Settings, tupl
     if settings.gpu == CPU or settings.gpu not in (AUTO, *vendors.choices()):
         return settings, ()
     if machine is None:
-        _refuse_unseen(settings)
-        return settings, ()
+        _refuse_unseen(settings, elsewhere=elsewhere)
+        return settings, (_UNSEEN,) if elsewhere else ()
     there = _there(settings, machine)
     if not there:
         return _without(settings, machine)
@@ -51,13 +53,24 @@ def decided(settings: Settings, machine: Machine | None) -> tuple[Settings, tupl
     return found, _told(settings, picked, machine)
 
 
-def _refuse_unseen(settings: Settings) -> None:
+_UNSEEN = Finding(
+    Position("settings"),
+    "gpu",
+    "the engine is on another machine: whether the GPU is there is seen only when the service starts",
+    "",
+    "warning",
+)
+
+
+def _refuse_unseen(settings: Settings, *, elsewhere: bool) -> None:
+    otherwise = "" if elsewhere else f" {HERE}."
+    why = ", and the engine is on another one" if elsewhere else ""
     if settings.gpu == AUTO:
-        what = "which GPU there is only a look at the machine can tell"
-        raise UsageError(what, "gpu", f"Name the vendor: --gpu {', '.join(vendors.choices()[1:])}. {HERE}.")
+        what = f"which GPU there is only a look at the machine can tell{why}"
+        raise UsageError(what, "gpu", f"Name the vendor: --gpu {', '.join(vendors.choices()[1:])}.{otherwise}")
     if settings.gpu_ids and not vendors.vendor(settings.gpu).driver:
-        what = "which device nodes these GPUs have only a look at the machine can tell"
-        raise UsageError(what, "gpu_ids", f"Leave --gpu-ids out for all of them. {HERE}.")
+        what = f"which device nodes these GPUs have only a look at the machine can tell{why}"
+        raise UsageError(what, "gpu_ids", f"Leave --gpu-ids out for all of them.{otherwise}")
 
 
 def _there(settings: Settings, machine: Machine) -> tuple[Gpu, ...]:

@@ -37,8 +37,6 @@ AFTERMATH = 10.0
 LATE_AFTERMATH = 0.25
 # Seconds in which an engine has taken what it is to begin.
 SOON = 2.0
-# Programs of engines that hold ports for containers.
-PORT_KEEPERS = ("docker-proxy", "rootlessport", "conmon", "netavark")
 
 
 @dataclass
@@ -129,27 +127,30 @@ def refuse_taken_ports(job: Job) -> None:
 
     Raises: MachineError.
     """
+    from lcompose.listeners import holder_of
+    from lcompose.machine import ThisMachine
+
     starting = {step.target for step in job.plan.steps if step.verb == "start"}
     for service in job.spec.services if not is_remote(job.engine) else ():
         held = {port[2] for one in job.observed.containers if one.state == "running" for port in one.ports}
         for bind, port, protocol in service.ports if service.name in starting else ():
             if protocol == "tcp" and port not in held and not host.port_is_free(bind, port):
-                what = f"port {port} on {bind}, for {service.name}, is taken by {_holder(bind, port)}"
-                fix = f"Stop that program, or {job.sources.another_port(service.name, bind, port)}"
+                holder, freeing = _container_at(job, port) or (holder_of(ThisMachine(), bind, port), "Stop it")
+                what = f"port {port} on {bind}, for {service.name}, is taken by {holder}"
+                fix = f"{freeing}, or {job.sources.another_port(service.name, bind, port)}"
                 raise MachineError(what, "", fix)
 
 
-def _holder(bind: str, port: int) -> str:
-    """Who listens there, as far as the kernel says it to us."""
-    from lcompose.listeners import listener
-    from lcompose.machine import ThisMachine
-
-    found = listener(ThisMachine(), bind, port)
-    if found and found.program in PORT_KEEPERS:
-        return f"another container ({found.program}, pid {found.pid})"
-    if found and found.pid:
-        return f"another program ({found.program or 'unknown'}, pid {found.pid})"
-    return f"another program of the user {found.user}" if found and found.user else "another program"
+def _container_at(job: Job, port: int) -> tuple[str, str] | None:
+    """The container of another project of ours that has a port, and how it is freed."""
+    with suppress(LcomposeError):
+        for project in job.engine.projects():
+            for one in job.engine.containers(project):
+                if one.state == "running" and any(published == port for _, _, published in one.ports):
+                    kind = "process" if job.engine.name == "local" else "container"
+                    freeing = f"Take it down (lcompose down -p {project})"
+                    return f"the {kind} {one.name} of the project {project}", freeing
+    return None
 
 
 def bring_up(job: Job) -> Iterator[Event]:

@@ -15,6 +15,8 @@ Address: TypeAlias = "IPv4Address | IPv6Address"
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 USERS = "/etc/passwd"
 LISTENS = "0A"
+# Programs of engines that hold ports for containers.
+PORT_KEEPERS = ("docker-proxy", "rootlessport", "conmon", "netavark")
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
@@ -45,6 +47,22 @@ def listener(host: Host, bind: str, port: int) -> Listener | None:
         # Of a program and the children that it handed its socket to, the program.
         return Listener(min(pids), (host.text(f"/proc/{min(pids)}/comm") or "").strip())
     return Listener(user=_user(host, rows[0].uid))
+
+
+def holder_of(host: Host, bind: str, port: int) -> str:
+    """Who is in the way there, in words; somebody surely is."""
+    found = listener(host, bind, port)
+    if found and found.program in PORT_KEEPERS:
+        return f"another container ({found.program}, pid {found.pid})"
+    if found and found.pid:
+        return f"another program ({found.program or 'unknown'}, pid {found.pid})"
+    return f"another program of the user {found.user}" if found and found.user else "another program"
+
+
+def holders(host: Host, bind: str, port: int) -> list[int]:
+    """The processes that listen there, as far as they are shown to us."""
+    inodes = {row.inode for row in _rows(host) if row.port == port and _meets(row.address, bind)}
+    return _pids(host, inodes) if inodes else []
 
 
 def _rows(host: Host) -> Iterator[_Row]:

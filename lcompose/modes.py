@@ -10,6 +10,8 @@ from lcompose.errors import MachineError, UsageError
 from lcompose.schema import suggestion
 
 Mode = Literal["container", "local"]
+# Of a stack: one mode for all its services, or both.
+Modes = Literal["container", "local", "mixed"]
 # Also the order in which they are taken where nothing else decides.
 MODES: tuple[Mode, ...] = ("container", "local")
 
@@ -28,7 +30,7 @@ class Ways:
 
     ``supported`` are the modes that it can be run in. ``allowed`` by the settings are all where none is said;
     ``disabled`` ones are out. ``problems`` say of a mode why it cannot be had here, such as an engine that does
-    not answer. ``wishes`` are in the order of their weight.
+    not answer. ``wishes`` are in the order of their weight. ``unlike`` says why a mode is not supported.
     """
 
     service: str
@@ -37,6 +39,7 @@ class Ways:
     disabled: Sequence[str] = ()
     wishes: Sequence[Wish] = ()
     problems: Mapping[str, str] = field(default_factory=dict)
+    unlike: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,9 @@ def _refuse_unknown(ways: Ways) -> None:
 def _out_of_the_way(ways: Ways) -> Iterable[tuple[str, str]]:
     """Every mode, with why it is out, or nothing."""
     for mode in MODES:
+        why = f": {ways.unlike}" if ways.unlike else ""
         reasons = (
-            (mode not in ways.supported, f"{ways.service} cannot be run so"),
+            (mode not in ways.supported, f"{ways.service} cannot be run so{why}"),
             (bool(ways.allowed) and mode not in ways.allowed, "runtimes.allowed does not have it"),
             (mode in ways.disabled, "runtimes.disabled has it"),
             (bool(ways.problems.get(mode)), ways.problems.get(mode, "")),

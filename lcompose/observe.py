@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from lcompose.contexts import is_far
 from lcompose.engines import Engine
 from lcompose.errors import LcomposeError
 from lcompose.readiness import missing_program
@@ -56,12 +57,29 @@ def secrets_of(engine: Engine, observed: Observed) -> Secrets:
 
 def ask(engine: Engine, probe: Probe, container: Container, patience: float = PATIENCE) -> Answer:
     """Asks a running container: through its published port, its address, or from inside it."""
+    if probe.socket:
+        return _ask_at_socket(probe, min(ASK_TIMEOUT, patience))
     over = _ask_over_tcp if probe.scheme == "tcp" else _ask_over_http
     for way in () if is_remote(engine) else ways(probe, container):
         answer = over(probe, way, min(ASK_TIMEOUT, patience))
         if answer is not None:
-            return answer
+            return _its_own(answer, way, container)
     return _ask_inside(engine, probe, container, patience)
+
+
+def _its_own(answer: Answer, way: Way, container: Container) -> Answer:
+    """The answer, unless another program gave it: of a process, nobody but the kernel keeps the port."""
+    if not answer.ok or container.runtime != "local":
+        return answer
+    from lcompose.keeper.processes import is_of
+    from lcompose.listeners import holders
+    from lcompose.machine import ThisMachine
+
+    pids = holders(ThisMachine(), way.host, way.port)
+    if not pids or any(is_of(pid, container.id) for pid in pids):
+        return answer
+    name = (ThisMachine().text(f"/proc/{pids[0]}/comm") or "unknown").strip()
+    return Answer(ok=False, detail=f"another program ({name}, pid {pids[0]}) answers at its port {way.port}")
 
 
 def run_check(engine: Engine, check: Healthcheck, container: Container) -> Answer:
@@ -104,7 +122,7 @@ def _sum(gauge: str, text: str) -> bool | None:
 
 def is_remote(engine: Engine) -> bool:
     """Whether the engine is on another machine, where neither our ports nor our files are."""
-    return engine.endpoint().startswith(("tcp://", "ssh://", "http://", "https://"))
+    return is_far(engine.endpoint())
 
 
 def ways(probe: Probe, container: Container) -> Iterator[Way]:
@@ -139,6 +157,39 @@ def _ask_over_tcp(probe: Probe, way: Way, timeout: float) -> Answer | None:
         return None  # an address that leads nowhere
 
 
+def _ask_at_socket(probe: Probe, timeout: float) -> Answer:
+    """What is answered at a socket that is a file; an open connection is enough where no more is asked for."""
+    import http.client
+    import socket
+
+    nobody = Answer(ok=False, detail=f"nobody answers at {probe.socket} yet")
+    connection = _connection(probe, Way("localhost", probe.port), timeout)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(min(REACH_TIMEOUT, timeout))
+        try:
+            asking.connect(probe.socket)
+            if probe.scheme == "tcp":
+                return Answer(ok=True, detail=f"{probe.socket} accepts connections")
+            asking.settimeout(timeout)
+            connection.sock = asking if probe.scheme == "http" else connection._context.wrap_socket(asking)
+            return _asked(connection, probe, timeout, judged, MOST_READ)
+        except OSError:
+            return nobody
+        except http.client.HTTPException as error:
+            return Answer(ok=False, detail=f"does not speak HTTP at {probe.socket}: {type(error).__name__}")
+        finally:
+            connection.close()
+
+
+def _asked(connection: Any, probe: Probe, timeout: float, meaning: Meaning, most: int) -> Answer:
+    """What is answered over a connection that is open."""
+    headers = {"Authorization": f"Bearer {probe.bearer}"} if probe.bearer else {}
+    with _cut_after(timeout, connection.sock):
+        connection.request("GET", probe.path, headers=headers)
+        response = connection.getresponse()
+        return meaning(probe, response.status, response.read(most))
+
+
 def _ask_over_http(
     probe: Probe, way: Way, timeout: float, meaning: Meaning | None = None, most: int = MOST_READ
 ) -> Answer | None:
@@ -147,17 +198,13 @@ def _ask_over_http(
 
     meaning = meaning or judged
     connection = _connection(probe, way, min(REACH_TIMEOUT, timeout))
-    headers = {"Authorization": f"Bearer {probe.bearer}"} if probe.bearer else {}
     try:
         try:
             connection.connect()
         except TimeoutError:
             return None  # a container's address leads nowhere when its engine runs rootless
         connection.sock.settimeout(timeout)
-        with _cut_after(timeout, connection.sock):
-            connection.request("GET", probe.path, headers=headers)
-            response = connection.getresponse()
-            return meaning(probe, response.status, response.read(most))
+        return _asked(connection, probe, timeout, meaning, most)
     except (ConnectionError, TimeoutError):
         # Which error it is says nothing: the engine's proxy may accept for a service that is not up.
         return Answer(ok=False, detail="does not answer yet")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from lcompose import host
 from lcompose.errors import LcomposeError, MachineError
 from lcompose.spec.program import Need
 
 Tell = Callable[[str], None]
+# ``fetched`` is what uv gets when it is needed; ``unknown`` is what only a program that is missing could tell.
+Found: TypeAlias = Literal["here", "fetched", "missing", "unknown"]
 # Seconds: to look whether something is here, and to fetch a Python.
 LOOK, FETCH_PYTHON = 60.0, 600.0
 UV = "uv"
@@ -23,7 +26,7 @@ def here(needs: Iterable[Need], env: Mapping[str, str], more: Iterable[str] = ()
 
     Raises: MachineError that tells everything that is missing, each with one thing to do.
     """
-    missing = [*(f"{_what(one)} {one.fix}" for one in needs if not _is_here(one, env)), *more]
+    missing = [*(f"{_what(one)} {one.fix}" for one in needs if _is_missing(one, env)), *more]
     told = tuple(dict.fromkeys(missing))
     if told:
         what = "this machine cannot run the stack as processes yet"
@@ -37,20 +40,34 @@ def _what(need: Need) -> str:
     return f"{need.service}: {title[need.kind].format(need.name)}."
 
 
-def _is_here(need: Need, env: Mapping[str, str]) -> bool:
+def _is_missing(need: Need, env: Mapping[str, str]) -> bool:
+    # Which Python uv takes is asked when it is fetched, and not twice.
+    return (need.kind != "python" or _may_not_fetch(env)) and look(need, env) == "missing"
+
+
+def look(need: Need, env: Mapping[str, str]) -> Found:
+    """Whether a machine has what a process needs; nothing is changed for that."""
     match need.kind:
         case "program":
-            return bool(host.find_program(need.name, env.get("PATH", "")))
+            there = bool(host.find_program(need.name, env.get("PATH", "")))
         case "folder":
-            return Path(need.name).is_dir()
+            there = Path(need.name).is_dir()
         case "file":
-            return Path(need.name).is_file()
-        case "python":
-            # Without uv, that is told already.
-            return (
-                not host.find_program(UV, env.get("PATH", "")) or not _may_not_fetch(env) or has_python(need.name, env)
-            )
-    return True
+            there = Path(need.name).is_file()
+        case "python" | "packages":
+            return _of_uv(need, env)
+    return "here" if there else "missing"
+
+
+def _of_uv(need: Need, env: Mapping[str, str]) -> Found:
+    if not host.find_program(UV, env.get("PATH", "")):
+        return "unknown"
+    if need.kind == "packages":
+        # To ask for them would make an environment.
+        return "unknown" if env.get("UV_OFFLINE", "").lower() in FORBIDDEN["UV_OFFLINE"] else "fetched"
+    if has_python(need.name, env):
+        return "here"
+    return "missing" if _may_not_fetch(env) else "fetched"
 
 
 def _may_not_fetch(env: Mapping[str, str]) -> bool:

@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from posixpath import basename, normpath
 
-from lcompose.errors import Finding, MachineError, Position, UsageError
+from lcompose.errors import Finding, MachineError, Position
 from lcompose.lightspeed.companion_files import Companion, companion
 from lcompose.lightspeed.derive import LIGHTSPEED_FILE, RUN_FILE
 from lcompose.lightspeed.images import INFERENCE, LCORE, LLAMA_STACK, choose_images, server_facts
 from lcompose.lightspeed.packages import packages
 from lcompose.load import leaves
-from lcompose.modes import MODES, Mode, Selected, Ways, Wish, select
+from lcompose.modes import MODES, Modes, Selected, Ways, Wish, select
 from lcompose.resolve import Resolved
 from lcompose.settings import LocalSettings, Settings, is_chosen
 from lcompose.spec.program import Need, Program
 from lcompose.spec.project import DocumentMount, Service
 from lcompose.tailored import Folder, own_value
+from lcompose.targets import sockets
 
 UV = "uv"
 PYTHON, NEWEST_PYTHON = "3.12", "3.14"
@@ -80,10 +81,14 @@ class _Asked:
         return self._lcore(service) if service.name == LCORE else self._companion(service)
 
     def sockets(self) -> Iterator[Finding]:
-        for name, own in self.settings.services.items():
-            if own.local.socket:
-                what = "none of the services listens on a socket that is a file"
-                path = f"services.{name}.local.socket"
+        """What is wrong with a socket that a person names."""
+        for service in self.resolved.project.services:
+            own = self._own(service.name)
+            told = " ".join([own.command, *(own.args or ()), *(value or "" for _, value in own.env)])
+            what = sockets.problem(service.name, own.command, told, self.resolved.project) if own.socket else ""
+            if what:
+                word = self.resolved.companions.kinds.get(service.name, service.name)
+                path = f"services.{word}.local.socket"
                 yield Finding(Position("settings"), path, what, f"Leave {path} out: it listens on a port of 127.0.0.1.")
 
     def _own(self, service: str) -> LocalSettings:
@@ -128,23 +133,23 @@ class _Asked:
 
     def _companion(self, service: Service) -> Program | Finding:
         own = self._own(service.name)
-        kind = self._kind(service.name)
+        kind = _known(service.name, self.resolved, self.settings)
         files = kind.local.files if kind and kind.local else ()
         if own.command:
             return self._said(service, own, own.command, own.args or service.command, "", files)
         if kind is None or kind.local is None:
-            what = f"{service.name} is an image, and lcompose knows no program that does the same"
             word = self.resolved.companions.kinds.get(service.name, service.name)
+            if kind and kind.instead:
+                what = only_an_image(self.resolved.companions.origins[service.name].file, kind)
+                fix = f"Say --inference {kind.instead}, or use containers: --runtime container."
+                return Finding(Position("settings"), f"services.{word}.local", what, fix)
+            what = f"{service.name} is an image, and lcompose knows no program that does the same"
             fix = f"Start one yourself, name its address, and set companions.{word}: external. Or use containers."
             return Finding(Position("settings"), f"services.{word}.local", what, fix)
         words = (*kind.local.entrypoint, *service.command, *kind.local.command)
         program = next(part for part in (*kind.local.entrypoint, *service.command) if part != "sh" and part[:1] != "/")
         need = Need("program", program, service.name, f"Install {program}, or use containers: --runtime container.")
         return self._program(service, own, words, "", (need,), files)
-
-    def _kind(self, service: str) -> Companion | None:
-        origin = self.resolved.companions.origins.get(service)
-        return _companion_of(origin.file, service, self.settings) if origin else None
 
     def _said(
         self,
@@ -190,7 +195,9 @@ class _Asked:
             needs = (*needs, Need("folder", normpath(directory), service.name, fix))
         environment = tuple((name, own_value(service.name, name, value)) for name, value in own.env)
         reads = (*READ_BY_ALL, *(READ_BY_UV if uv else ()))
-        return Program(service.name, argv, environment, reads, directory, home, files, own.limits, needs)
+        # What is not absolute starts from where lcompose keeps the project.
+        socket = self.folder.absolute(own.socket) if own.socket[:1] in ("/", "~") else own.socket
+        return Program(service.name, argv, environment, reads, directory, home, files, own.limits, needs, socket)
 
 
 def uv_tool(package: str, version: tuple[int, ...], kinds: list[str], python: str = PYTHONS) -> tuple[str, ...]:
@@ -241,24 +248,27 @@ def selected_for(service: Service, resolved: Resolved, settings: Settings, probl
     return select(_ways(service, resolved, settings, problems))
 
 
-def one_runtime(found: Mapping[str, Selected]) -> Mode:
-    """The runtime of all services together.
+def runtime_of(found: Mapping[str, Selected]) -> Modes:
+    """The runtime of all services together: one for all, or both."""
+    taken = {one.mode for one in found.values()}
+    return "mixed" if len(taken) > 1 else next(mode for mode in MODES if mode in taken)
 
-    Raises: UsageError where they differ.
-    """
-    by_mode = {mode: [name for name, one in found.items() if one.mode == mode] for mode in MODES}
-    if all(by_mode.values()):
-        what = "one stack is run in one way: as containers or as processes"
-        told = tuple(f"{mode}: {', '.join(names)}" for mode, names in by_mode.items())
-        why = tuple(f"{name}: {line}" for name, one in found.items() for line in one.trace)
-        fix = "Say --runtime container; or have what can only be a container run elsewhere: companions.NAME: external."
-        raise UsageError(what, "runtime", fix, (*told, *why))
-    return next(mode for mode in MODES if by_mode[mode])
+
+def processes_of(found: Mapping[str, Selected]) -> frozenset[str]:
+    """The services that are processes."""
+    return frozenset(name for name, one in found.items() if one.mode == "local")
+
+
+def why_containers(found: Mapping[str, Selected]) -> tuple[str, ...]:
+    """Of each service that is a container beside processes, all that decided that."""
+    containers = {name: one for name, one in found.items() if one.mode == "container" and runtime_of(found) == "mixed"}
+    return tuple(f"{name} is a container: {'; '.join(one.trace)}" for name, one in containers.items())
 
 
 def fallbacks(found: Mapping[str, Selected]) -> tuple[Finding, ...]:
     """A warning for services whose runtime is not the one that was asked for."""
     groups: dict[tuple[str, str, str], list[str]] = {}
+    asked = "services.NAME.runtime: {} in lcompose.yaml" if runtime_of(found) == "mixed" else "--runtime {}"
     for name, one in found.items():
         if one.unmet:
             groups.setdefault((one.mode, one.unmet.mode, one.trace[0]), []).append(name)
@@ -267,7 +277,7 @@ def fallbacks(found: Mapping[str, Selected]) -> tuple[Finding, ...]:
             Position("settings"),
             "runtime",
             f"run as {TITLES[mode]}, and not as {TITLES[wanted]}: {', '.join(names)}; {reason}",
-            f"Mend that, or ask for it: --runtime {mode}.",
+            f"Mend that, or ask for it: {asked.format(mode)}.",
             "warning",
         )
         for (mode, wanted, reason), names in groups.items()
@@ -292,15 +302,24 @@ def _ways(service: Service, resolved: Resolved, settings: Settings, problems: Ma
         Wish(f"runtime in {settings.origin['runtime']}", settings.runtime if is_chosen(settings) else ""),
         Wish("runtimes.default says so", settings.runtimes.default),
     )
-    native = service.name in DOCUMENTS or bool(own.local.command) or _has_program(service.name, resolved, settings)
+    companion = _known(service.name, resolved, settings)
+    native = service.name in DOCUMENTS or bool(own.local.command) or bool(companion and companion.local)
+    unlike = ""
+    if companion and companion.instead:
+        unlike = only_an_image(resolved.companions.origins[service.name].file, companion)
     supported = MODES if native else MODES[:1]
     allowed, disabled = settings.runtimes.allowed, settings.runtimes.disabled
-    return Ways(service.name, supported, allowed, disabled, wishes, problems)
+    return Ways(service.name, supported, allowed, disabled, wishes, problems, unlike)
 
 
-def _has_program(service: str, resolved: Resolved, settings: Settings) -> bool:
+def only_an_image(server: str, known: Companion) -> str:
+    """Why a server can be no process, where another one is the same as a program."""
+    return f"{server} is an image only; as a program, {known.instead} is the same server: --inference {known.instead}"
+
+
+def _known(service: str, resolved: Resolved, settings: Settings) -> Companion | None:
     origin = resolved.companions.origins.get(service)
-    return bool(origin and _companion_of(origin.file, service, settings).local)
+    return _companion_of(origin.file, service, settings) if origin else None
 
 
 def _companion_of(file: str, service: str, settings: Settings) -> Companion:

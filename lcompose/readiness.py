@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from lcompose.keeper import ENDED_BY
 from lcompose.spec.run import Answer, Container, Gated
 
 KILLED = 137
@@ -98,7 +99,8 @@ def _ordered(seen: Observation) -> Verdict | None:
 
 def _refused(seen: Observation) -> Verdict | None:
     for one in seen.containers:
-        why = seen.refused.get(one.id) or (one.error if one.state in (*NOT_YET, *ENDED) else "")
+        told = one.error if one.state in (*NOT_YET, *ENDED) and one.error not in ENDED_BY else ""
+        why = seen.refused.get(one.id) or told
         if why and one.state != "running":
             return Verdict("failed", f"it could not be started: {why}")
     return None
@@ -120,6 +122,8 @@ def _ended(seen: Observation) -> Verdict | None:
 
 def _comes_back(one: Container, seen: Observation) -> bool:
     """Whether its engine may still start it again: between two runs it reads as ended."""
+    if one.error in ENDED_BY:
+        return False  # whoever would start it is gone
     policy = one.restart if one.restart != "no" else seen.service.restart
     left = not one.most_restarts or one.restarts < one.most_restarts
     again = policy in ("always", "unless-stopped") or (policy == "on-failure" and one.exit_code != 0 and left)
@@ -257,6 +261,8 @@ RULES: tuple[Rule, ...] = (
 
 def ending(container: Container) -> str:
     """How a container ended, for people."""
+    if container.error in ENDED_BY:
+        return f"{container.error}, so it and all that it started were ended (exit code {container.exit_code})"
     if container.oom_killed or container.exit_code == KILLED:
         return f"it was killed (exit code {container.exit_code}), perhaps out of memory"
     if container.error:

@@ -24,7 +24,7 @@ from lcompose.lightspeed.services import lcore_service, server_service
 from lcompose.load import Node, Path, dotted, leaves
 from lcompose.overlay.ours import said_of
 from lcompose.schema import record
-from lcompose.sides import LOCAL, Request, Side, derived, joined, lcore_side, server_side
+from lcompose.sides import Request, Side, derived, joined, lcore_side, server_side
 from lcompose.spec.project import FileMount, Project, Service, VolumeMount
 from lcompose.spec.text import EnvRef
 from lcompose.tailored import Folder, with_settings
@@ -70,9 +70,11 @@ def resolve(request: Request) -> Resolved:
     found = _companions(config, request, secrets)
     rewritten = [{edit.path for edit in edits} for edits in (found.lightspeed_edits, found.run_edits)]
     warnings += [*_passed(found.findings), *surroundings.surprises(request.surroundings)]
-    in_containers = request.settings.runtime != LOCAL
-    if in_containers:
-        warnings += [*advice(config, rewritten), *surroundings.local_proxies(request.surroundings)]
+    processes = request.settings.processes
+    readers_of = (LCORE, LCORE if library else LLAMA_STACK)
+    warnings += advice(
+        config, [None if one in processes else paths for one, paths in zip(readers_of, rewritten, strict=True)]
+    )
     lcore = lcore_side(config, request, images, secrets[0], found.lightspeed_edits)
     run_edits = (*derive.run_edits(config), *found.run_edits)
     server = server_side(config, request, images, secrets[1], run_edits) if reading.server_is_ours(config) else None
@@ -80,8 +82,11 @@ def resolve(request: Request) -> Resolved:
     lifted = [one for side in sides for one in side.lifted]
     warnings += _passed([one.finding for one in lifted])
     services = _services(request, config, images, lcore, server, found)
-    if request.settings.pinned_images and in_containers:
-        warnings += _image_warnings(services)
+    containers = [one for one in services if found.kinds.get(one.name, one.name) not in processes]
+    if containers:
+        warnings += surroundings.local_proxies(request.surroundings)
+    if request.settings.pinned_images:
+        warnings += _image_warnings(containers)
     project = Project(
         name=request.name,
         services=services,
@@ -189,14 +194,16 @@ def _own_services(
     lcore: Side,
     server: Side | None,
 ) -> Iterator[Service]:
-    cached = request.settings.bytecode_cache
+    # Python keeps the bytecode of a process beside its sources.
+    settings = request.settings
+    cached = {one: settings.bytecode_cache and one not in settings.processes for one in (LCORE, LLAMA_STACK)}
     inside = server if reading.is_library(config) else None
     if server and not inside:
-        yield server_service(config, images, server.document, server.mounts, cached=cached)
+        yield server_service(config, images, server.document, server.mounts, cached=cached[LLAMA_STACK])
     mounts = joined(lcore.mounts, inside.mounts if inside else ())
     run = inside.document if inside else None
-    ordered = request.settings.boot == "ordered"
-    yield lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, cached=cached)
+    ordered = settings.boot == "ordered"
+    yield lcore_service(config, images, lcore.document, mounts, run=run, ordered=ordered, cached=cached[LCORE])
 
 
 def _with_credentials(services: Iterable[Service], config: Configuration, request: Request) -> Iterator[Service]:

@@ -58,7 +58,9 @@ LOCAL: Record = {
     "args": Key(listing(text()), doc="Its arguments; `{config}` is the file that it reads."),
     "env": Key(mapping(optional(text()), VARIABLE), doc="More variables for it."),
     "workingDir": Key(text(min_length=1), doc="Directory that it is started in; of LCORE, a checkout of its sources."),
-    "socket": Key(text(), doc="Path of a socket that it listens on; it is refused, since no service can."),
+    "socket": Key(
+        text(), doc="Path of a file that it listens at instead of a port, where its program is told `{socket}`."
+    ),
     "limits": Key(record(LIMITS)),
 }
 
@@ -246,7 +248,10 @@ class ServiceSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of a run, merged and typed, and where each value came from."""
+    """All settings of a run, merged and typed, and where each value came from.
+
+    ``processes`` are the services that are run as processes of this machine, once that is decided.
+    """
 
     runtime: str
     engine: EngineName | None
@@ -274,6 +279,7 @@ class Settings:
     layers: tuple[Layer, ...] = ()
     compose: tuple[Mapping[str, Any], ...] = ()
     runtimes: Runtimes = Runtimes()
+    processes: frozenset[str] = frozenset()
 
 
 def checked_layer(name: str, node: Node, keys: Record) -> Layer:

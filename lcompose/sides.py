@@ -22,7 +22,6 @@ from lcompose.settings import Settings
 from lcompose.spec.machine import Machine
 from lcompose.spec.project import Change, Derived, DocumentMount, Mount, VolumeMount
 
-LOCAL = "local"
 # What a key can be that names a file or a folder.
 PATHS = ("file", "header", "written", "database", "index")
 
@@ -72,8 +71,9 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A person's document: where it came from, what is known of it, and of the image that reads it."""
+    """A person's document: where it came from, what is known of it, and of the service that reads it."""
 
+    reader: str
     filename: str
     node: Node
     values: Mapping[str, Any]
@@ -93,6 +93,7 @@ def lcore_side(
 ) -> Side:
     """LCORE's half."""
     source = Source(
+        LCORE,
         derive.LIGHTSPEED_FILE,
         config.lightspeed,
         config.values,
@@ -116,14 +117,16 @@ def server_side(
     """The half of our own Llama Stack, in a container of its own or inside LCORE's."""
     library = reading.is_library(config)
     image = images.lcore_facts if library else images.server_facts
+    reader = LCORE if library else LLAMA_STACK
     source = Source(
+        reader,
         derive.RUN_FILE,
         config.run,
         config.run_values,
         record(RUN, extra="allow"),
         request.run_directory,
         image,
-        f"{LCORE if library else LLAMA_STACK}-data",
+        f"{reader}-data",
         (own_directory(image),),
     )
     side = _side(source, lifted, edits, request)
@@ -137,7 +140,8 @@ def _side(source: Source, lifted: list[wiring.Lifted], edits: Sequence[derive.Ed
     kept = wiring.storage(source.node, source.values, source.kind, source.volume, source.image, source.also_written)
     # Lifting goes first: its paths are those of the document as it was written.
     moved = {edit.path for edit in (*kept.edits, *edits)}
-    absolute = [one for one in _absolute(source) if one.path not in moved] if request.settings.runtime == LOCAL else []
+    is_process = source.reader in request.settings.processes
+    absolute = [one for one in _absolute(source) if one.path not in moved] if is_process else []
     every = [*(one.edit for one in lifted), *absolute, *kept.edits, *edits]
     document, changes = derive.applied(plain(source.node), source.filename, every)
     secrets = request.settings.secrets

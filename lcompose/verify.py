@@ -42,7 +42,8 @@ SAID = tuple((re.compile(pattern), word) for pattern, word in WORDS)
 ANYBODYS = ("vulkan",)
 # It is said early, and a log that has grown for days need not be read to its end.
 MOST_READ = 4 * 1024 * 1024
-LIST = ("sh", "-c", "ls -d /dev/nvidia* /dev/dxg /dev/kfd /dev/dri/* /dev/accel* 2>/dev/null; true")
+_LISTED = "/dev/nvidia* /dev/nvhost-ctrl-gpu /dev/nvgpu/*/ctrl /dev/dxg /dev/kfd /dev/dri/* /dev/accel*"
+LIST = ("sh", "-c", f"ls -d {_LISTED} 2>/dev/null; true")
 PATIENCE = 10.0
 WAY_OUT = "Run 'lcompose doctor': it says what this machine lacks."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
@@ -17,7 +17,7 @@ from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.forms import RUN_FILE, RunDocument, run_document
 from lcompose.lightspeed.config import configuration, embedded_settings, findings, missing_variables, unset_variable
 from lcompose.lightspeed.envrefs import references
-from lcompose.lightspeed.images import choose_images
+from lcompose.lightspeed.images import INFERENCE, choose_images
 from lcompose.lightspeed.wiring import elsewhere, undeclared_secrets
 from lcompose.load import Node, parse
 from lcompose.merge import Layer
@@ -51,6 +51,7 @@ NO_CONFIG = (
 T = TypeVar("T")
 # The layer that everybody starts from.
 DEFAULT = "default"
+LOCAL = "local"
 # They stand for files that could not be read, until that is told.
 EMPTY = Node(None, Position(CONFIG_FILE))
 MINIMAL_RUN = parse(b"distro_name: unknown\nproviders: {}\n", RUN_FILE)
@@ -100,6 +101,22 @@ class Workspace:
             if isinstance(mount, FileMount)
         }
         return Place(str(directory), {source: _digest(Path(source)) for source in sorted(mounts)}, str(self.directory))
+
+    def kinds(self, services: Collection[str]) -> frozenset[str]:
+        """What settings call some of the services."""
+        kinds = self.resolved.companions.kinds
+        return frozenset(kinds.get(name, name) for name in services)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """The services that it was resolved for as processes."""
+        kinds, taken = self.resolved.companions.kinds, self.settings.processes
+        return tuple(one.name for one in self.resolved.project.services if kinds.get(one.name, one.name) in taken)
+
+    @property
+    def kinds_of_processes(self) -> frozenset[str]:
+        """The same as settings call them."""
+        return self.kinds(self.processes)
 
 
 def project_name(options: Options, env: Mapping[str, str]) -> str:
@@ -155,6 +172,7 @@ def open_workspace(
     here: bool = False,
     looks: bool = False,
     runtime: str = "",
+    processes: Collection[str] | None = None,
 ) -> Workspace:
     """Reads and resolves everything that a command needs.
 
@@ -162,7 +180,8 @@ def open_workspace(
     says that the stack starts on this machine and at once: then proxies and the like come from the
     environment too, and not only from .env. What is rendered must not depend on who renders it. With
     ``looks`` the machine is looked at, if a GPU is asked for: which one it is then stands in the settings.
-    ``runtime`` is the one that is taken, where it is not the one that the settings ask for first.
+    ``runtime`` is the one that is taken, where it is not the one that the settings ask for first; ``processes``
+    are the services that are run as processes, where that is decided already.
 
     Raises: ConfigError with every finding of the run; UsageError; MachineError for a GPU that is not here.
     """
@@ -172,7 +191,7 @@ def open_workspace(
     path, node = collected.get(lambda: read_config(options, env, directory), (directory / CONFIG_FILE, EMPTY))
     own = collected.get(lambda: _settings_file(directory), Layer(SETTINGS_FILE, {}))
     settings = collected.get(lambda: _settings(options, env, directory, node, own), resolve_settings([]))
-    settings = _for_runtime(settings, runtime)
+    settings = _for_runtime(settings, runtime, processes)
     written = dotenv(directory, env)
     env = {**written, **env}
     images = choose_images(settings)
@@ -184,8 +203,9 @@ def open_workspace(
         homes = (images.lcore_facts.home, images.server_facts.home)
         collected.found += findings(configuration(node, run.node, images.generation, images.version, env, homes))
     collected.stop_on_errors()
-    machine = look(env) if looks and is_asked_for(settings) else None
-    settings, told = decided(settings, machine)
+    looks = looks and is_asked_for(settings)
+    machine = look(env, settings) if looks else None
+    settings, told = decided(settings, machine, elsewhere=looks and machine is None)
     home = env.get("HOME", "/")
     request = Request(
         name,
@@ -216,11 +236,13 @@ def open_workspace(
     return Workspace(name, directory, settings, resolved, secrets, env, warnings, machine)
 
 
-def _for_runtime(settings: Settings, runtime: str) -> Settings:
-    """The settings of what is run so: Python keeps the bytecode of a process beside its sources."""
+def _for_runtime(settings: Settings, runtime: str, processes: Collection[str] | None) -> Settings:
+    """The settings with the services that are processes: those that were decided, else those that are asked for."""
     taken = runtime or (settings.runtime if is_chosen(settings) else settings.runtimes.default)
-    bytecode = settings.bytecode_cache and taken != "local"
-    return replace(settings, runtime=taken, bytecode_cache=bytecode)
+    if processes is None:
+        asked = {name: "" if runtime == LOCAL else one.runtime for name, one in settings.services.items()}
+        processes = [name for name, own in asked.items() if (own or taken) == LOCAL]
+    return replace(settings, runtime=taken, processes=frozenset(processes))
 
 
 def _with_patience(settings: Settings, resolved: Resolved) -> Settings:
@@ -232,9 +254,9 @@ def _with_patience(settings: Settings, resolved: Resolved) -> Settings:
     return replace(settings, wait_timeout=max(settings.wait_timeout, longest))
 
 
-def look(env: Mapping[str, str]) -> Machine | None:
-    """What there is in this machine; None where the engine is on another one."""
-    if is_elsewhere(env):
+def look(env: Mapping[str, str], settings: Settings) -> Machine | None:
+    """What there is in this machine; None where the engine is on another one. Processes are always here."""
+    if INFERENCE not in settings.processes and is_elsewhere(env, settings.engine):
         return None
     from lcompose.machine import ThisMachine
     from lcompose.probe import probe
@@ -365,14 +387,14 @@ def _missing_files(resolved: Resolved, secrets: Mapping[str, str]) -> list[Findi
 
 
 def _closed_files(resolved: Resolved, settings: Settings, env: Mapping[str, str]) -> list[Finding]:
-    if settings.runtime == "local":
-        return []  # a process reads what its person reads
     mapped = settings.engine == "podman" and not host.user_is_root()
     here = host.find_program("setfacl", env.get("PATH", ""))
     setfacl = ("podman unshare setfacl" if mapped else "setfacl") if here else ""
+    everybody = readers(resolved.project, choose_images(settings)).items()
     closed = {
         source: replace(reader, command=command_for(Path(source), reader.uid, setfacl))
-        for source, reader in readers(resolved.project, choose_images(settings)).items()
+        # A process reads what its person reads.
+        for source, reader in ((source, one) for source, one in everybody if one.service not in settings.processes)
         if host.exists(Path(source)) and not readable_by(Path(source), reader.uid, mapped=mapped)
     }
     return unreadable_files(resolved.files, closed)

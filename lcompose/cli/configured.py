@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lcompose import host
+from lcompose import host, preflight
+from lcompose.cli.processes import Processes, processes, spec_of
 from lcompose.cli.stack import open_file, open_rendered
-from lcompose.doctor.facts import StackSeen
+from lcompose.doctor.facts import NeedSeen, StackSeen
 from lcompose.doctor.sizes import limit
 from lcompose.errors import ConfigError, Finding, LcomposeError, Position
 from lcompose.gatespec import spec_of_project
 from lcompose.lightspeed.config import unset_variable
 from lcompose.lightspeed.envrefs import references
 from lcompose.lightspeed.model_memory import estimate
+from lcompose.spec.program import Need
 from lcompose.spec.project import FileMount
 from lcompose.spec.run import GateSpec
 from lcompose.spec.target import EngineName
@@ -30,6 +32,7 @@ class Looked:
     stack: StackSeen
     engine: EngineName | None = None
     spec: GateSpec | None = None
+    workspace: Workspace | None = None
 
 
 def configured(options: Options, env: Mapping[str, str], files: Sequence[str]) -> Looked | None:
@@ -47,7 +50,60 @@ def configured(options: Options, env: Mapping[str, str], files: Sequence[str]) -
         _of_workspace(name, workspace, problems),
         workspace.settings.engine,
         spec_of_project(workspace.resolved.project, workspace.settings.wait_timeout),
+        workspace,
     )
+
+
+def as_processes(looked: Looked, away: str) -> Looked:
+    """The same where services are processes; ``away`` says why there can be no container, if that is so.
+
+    As 'up' does, processes are taken where no container can be had only if all is set up for them.
+    """
+    if looked.workspace is None:
+        return looked
+    try:
+        asked = processes(looked.workspace, here=True)
+        falls = away and not asked.alone and not looked.workspace.settings.runtimes.strict
+        left = processes(looked.workspace, {"container": away}, here=True) if falls else asked
+        taken = asked if left.findings else left
+        return _taken(looked, looked.workspace, taken, is_left=taken is not asked) if taken.names else looked
+    except LcomposeError as error:
+        return looked if away else replace(looked, stack=_refused(looked.stack, error))
+
+
+def _refused(stack: StackSeen, error: LcomposeError) -> StackSeen:
+    return replace(stack, refused=_finding(error, stack.file))
+
+
+def _taken(looked: Looked, workspace: Workspace, found: Processes, *, is_left: bool) -> Looked:
+    problems = (*looked.stack.problems, *found.findings)
+    stack = replace(
+        looked.stack,
+        problems=problems,
+        processes=found.names,
+        needs=_seen(found.needs, workspace.env),
+        in_containers=not found.alone,
+        is_left=is_left,
+    )
+    if not found.alone or found.findings:
+        return replace(looked, stack=stack)
+    try:
+        return replace(looked, stack=stack, spec=spec_of(workspace, found))
+    except LcomposeError as error:
+        return replace(looked, stack=_refused(stack, error))
+
+
+def _seen(needs: Iterable[Need], env: Mapping[str, str]) -> tuple[NeedSeen, ...]:
+    """What is here of it; what several services need is told once."""
+    together: dict[tuple[str, str], NeedSeen] = {}
+    for need in needs:
+        key = (need.kind, need.name)
+        known = together.get(key)
+        if known is None:
+            together[key] = NeedSeen((need.service,), need.kind, need.name, preflight.look(need, env), need.fix)
+        elif need.service not in known.services:
+            together[key] = replace(known, services=(*known.services, need.service))
+    return tuple(together.values())
 
 
 def expected(files: Sequence[str]) -> StackSeen:

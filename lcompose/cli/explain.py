@@ -12,8 +12,9 @@ import click
 
 from lcompose import host
 from lcompose.cli.options import console_of, environment, options_of, shared_options
+from lcompose.cli.processes import Processes, processes
 from lcompose.columns import aligned
-from lcompose.errors import UsageError
+from lcompose.errors import LcomposeError, UsageError
 from lcompose.explain import DEFAULT, OURS, SETTINGS_NAME, Cause, Evidence, Explained, asked_for, explained
 from lcompose.explain.changes import Told, changes
 from lcompose.explain.steps import Made, made
@@ -23,10 +24,14 @@ from lcompose.load import Node, parse, plain
 from lcompose.overlay.merging import together
 from lcompose.overlay.tags import TAGGED
 from lcompose.profiles import used_profiles
+from lcompose.resolve import Resolved
+from lcompose.spec.bundle import Bundle, Document
+from lcompose.spec.program import Natively
 from lcompose.spec.project import Project
 from lcompose.spec.secrets import Secrets
-from lcompose.spec.target import described
-from lcompose.targets import translate
+from lcompose.spec.target import Form, TargetFacts, described
+from lcompose.targets import local, mixed, translate
+from lcompose.targets.local import PROCESS_FILE
 from lcompose.workspace import (
     CONFIG_FILE,
     SETTINGS_FILE,
@@ -77,13 +82,14 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     wanted = given["wanted"]
     documents = {one.name for one in workspace.resolved.project.documents}
     rows = _rows(explained(evidence), wanted, documents)
-    told = _about(changes(workspace.resolved, evidence.documents[CONFIG_FILE]), workspace, wanted)
+    read = _as_read(workspace)
+    told = _about(changes(read, evidence.documents[CONFIG_FILE]), workspace, wanted)
     steps = made(workspace.resolved) if wanted in ("", RUN_FILE, *_readers(workspace, RUN_FILE)) else ()
     if options.json:
         console.value(console.redacted(_as_json(workspace, rows, told, steps)))
         return
     lines = _one(rows[0]) if "." in wanted and len(rows) == 1 else _tables(rows, overview=not wanted)
-    lines += [*_made(steps), *_diff(told)]
+    lines += [*_made(steps), *_diff(told, "" if read is not workspace.resolved else " in the container")]
     lines += [] if wanted else [NEXT]
     console.result(console.redact("\n".join(lines)))
 
@@ -109,32 +115,80 @@ def evidence_of(workspace: Workspace, options: Options, env: Mapping[str, str]) 
     """
     settings = workspace.settings
     variables = frozenset(name for name, value in workspace.env.items() if value)
+    taken = _taken(workspace)
     project = workspace.resolved.project
+    bundle = _bundle(workspace, project, taken)
+    # Where all are processes, there is no compose file.
+    alone = bool(taken and taken.alone)
     return Evidence(
         workspace.resolved,
         settings,
         settings.layers,
         _documents(workspace, options, env),
         variables,
-        file=_file(workspace, project),
-        ours=_file(workspace, replace(project, compose=())),
+        file={"volumes": {name: {} for name in project.volumes}} if alone else _tree(bundle.main),
+        ours={} if alone else _tree(_bundle(workspace, replace(project, compose=()), taken).main),
+        processes=_of_processes(bundle) if taken else {},
         named_by=_named_by(workspace, options, env),
     )
 
 
-def _file(workspace: Workspace, project: Project) -> Mapping[str, Any]:
-    """The compose file of a project as 'render' writes it here, read again."""
-    target = workspace.settings.engine or "docker"
+def _taken(workspace: Workspace) -> Processes | None:
+    """The services that are processes, if any are."""
+    try:
+        found = processes(workspace)
+    except LcomposeError:
+        return None  # why it can be run in no way is told with its runtime
+    return found if found.names else None
+
+
+def _bundle(workspace: Workspace, project: Project, taken: Processes | None) -> Bundle:
+    """What 'render' writes of a project here."""
+    place = workspace.place(Path.cwd())
+    if taken and taken.alone:
+        # Own words of Compose are refused then, which is 'up's to say.
+        return translate(replace(project, compose=()), _facts(workspace, project, taken), place)
+    try:
+        return translate(project, _facts(workspace, project, taken), place)
+    except LcomposeError:
+        # What this target cannot say in files of its own, 'up' may do all the same; nothing is started here.
+        return translate(project, _facts(workspace, project, taken, "docker", "folder"), place)
+
+
+def _facts(
+    workspace: Workspace, project: Project, taken: Processes | None, target: str = "", form: Form | None = None
+) -> TargetFacts:
+    natively = Natively(taken.found.programs) if taken else None
+    if taken and taken.alone:
+        return TargetFacts("local", "run", natively=natively)
+    target = target or workspace.settings.engine or "docker"
     # A secret that cannot be a variable is in no file that everybody may read.
     inline = target == "docker" and not any(one.secret_at for one in project.documents)
-    place = workspace.place(Path.cwd())
-    try:
-        main = translate(project, described(target, "inline" if inline else "folder"), place).main
-    except UsageError:
-        # What this target cannot say in files of its own, 'up' may do all the same; nothing is started here.
-        main = translate(project, described("docker", "folder"), place).main
-    tree: Mapping[str, Any] = plain(parse(main.text.encode(), main.path))
+    return replace(described(target, form or ("inline" if inline else "folder")), natively=natively)
+
+
+def _of_processes(bundle: Bundle) -> Mapping[str, Any]:
+    """What the process file has of each service."""
+    (main,) = (one for one in bundle.documents if one.path == PROCESS_FILE)
+    services: Mapping[str, Any] = _tree(main)["services"]
+    return services
+
+
+def _tree(document: Document) -> Mapping[str, Any]:
+    tree: Mapping[str, Any] = plain(parse(document.text.encode(), document.path))
     return tree
+
+
+def _as_read(workspace: Workspace) -> Resolved:
+    """The same, with what the documents say where services are processes."""
+    taken = _taken(workspace)
+    project = workspace.resolved.project
+    if not taken or (taken.alone and project.compose):
+        return workspace.resolved
+    here = (local.localised if taken.alone else mixed.combined)(
+        project, _facts(workspace, project, taken), workspace.place(Path.cwd())
+    )
+    return replace(workspace.resolved, project=here)
 
 
 def _documents(workspace: Workspace, options: Options, env: Mapping[str, str]) -> dict[str, Node]:
@@ -234,10 +288,10 @@ def _why(one: Made) -> str:
     return f"{one.source}: {one.reason}" if one.source else one.reason
 
 
-def _diff(told: Sequence[Told]) -> list[str]:
+def _diff(told: Sequence[Told], where: str) -> list[str]:
     lines: list[str] = []
     for (source, document), group in groupby(told, key=lambda one: (one.source, one.change.document)):
-        lines += [f"--- {source}", f"+++ {document}, as it is read in the container"]
+        lines += [f"--- {source}", f"+++ {document}, as it is read{where}"]
         for one in group:
             lines += [f"@@ {one.change.path} @@ {one.change.reason}   ({one.where})", *one.lines]
         lines.append("")

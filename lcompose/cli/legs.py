@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from lcompose.settings import SERVICES
 # Seconds. ``up`` has deadlines of its own; this is what it may take beyond them.
 LOOK, STOP, BEYOND = 60.0, 180.0, 30.0
 LACKING = "lacking"
+AS_CONTAINERS = ("--for", "docker")
 MOST_TOLD = 8
 
 READY, STATE, LOGS, GONE = "ready", "state", "logs kept", "nothing left"
@@ -56,6 +57,11 @@ class Course:
     addresses: Mapping[str, Address] = field(default_factory=dict)
     ground: Ground = Ground()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its services are processes of this machine."""
+        return self.leg.engine == "local"
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -74,9 +80,25 @@ class Finished:
     def told(self) -> str:
         """What is wrong, for people."""
         error = self.error
-        details = [str(one) for one in error.get("details") or ()][:MOST_TOLD]
-        found = [f"{one['file']}:{one['line']}: {one['what']}" for one in error.get("findings") or ()][:MOST_TOLD]
-        return "\n".join([str(error.get("what") or f"exit code {self.code}: {self.said}"), *details, *found])
+        return "\n".join([str(error.get("what") or f"exit code {self.code}: {self.said}"), *self.details])
+
+    @property
+    def details(self) -> list[str]:
+        """What it says beside that: each finding, or each thing that is missing."""
+        error = self.error
+        found = [f"{_place(one)}{one['what']}" for one in error.get("findings") or ()]
+        return [str(one) for one in (*(error.get("details") or ()), *found)][:MOST_TOLD]
+
+    @property
+    def fix(self) -> str:
+        """What it says that is to be done."""
+        fixes = (self.error.get("fix"), *(one.get("fix") for one in self.error.get("findings") or ()))
+        return next((str(one) for one in fixes if one), "")
+
+
+def _place(finding: Mapping[str, Any]) -> str:
+    """Where a finding is, if that is a line of a file."""
+    return f"{finding['file']}:{finding['line']}: " if finding.get("line") else ""
 
 
 def problems(legs: Sequence[Leg], env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -87,46 +109,56 @@ def problems(legs: Sequence[Leg], env: Mapping[str, str]) -> dict[str, tuple[str
     }
 
 
-def prepared(course: Course) -> Course:
-    """The same with free ports of its own, and with what its files say.
+def prepared(course: Course, taken: Collection[int] = ()) -> Course:
+    """The same with free ports of its own, none of them among ``taken``, and with what its files say.
 
     Raises: UsageError, MachineError as its own command refuses it.
     """
-    first = _files(course)
-    inside = {name: port for name, (port, _) in first.probes.items() if _is_open(name, first)}
-    outside = dict(zip(inside, free_ports(len(inside)), strict=True))
-    settings = [f"services.{name}.ports={outside[name]}:{port}" for name, port in inside.items()]
+    # Which port a service has of its own is said where it is a container.
+    first = _files(course, *AS_CONTAINERS)
+    inside = {name: port for name, (port, _) in first.probes.items() if name in SERVICES}
+    opened = [name for name in inside if course.is_local or name in (LCORE, SERVER) or first.published[name]]
+    outside = dict(zip(opened, free_ports(len(opened), taken), strict=True))
+    settings = [f"services.{name}.ports={port}:{inside[name]}" for name, port in outside.items()]
     options = (*course.options, *(part for one in settings for part in ("--set", one)))
     placed = replace(course, options=options)
     files = _files(placed)
-    ports = {name: (inside[name], outside[name]) for name in inside}
+    if files.natively:
+        _look_for_programs(placed)
+    ports = {name: (port, *filter(None, [outside.get(name)])) for name, port in inside.items()}
+    ground = replace(course.ground, project=course.project, ports=ports, services=files.services)
     return replace(
         placed,
         files=files,
         addresses={name: Address(port, first.probes[name][1]) for name, port in outside.items()},
-        ground=replace(course.ground, project=course.project, ports=ports, volumes=files.volumes),
+        ground=replace(ground, volumes=files.volumes, files=files.files),
     )
 
 
-def _is_open(name: str, files: Rendered) -> bool:
-    return name in SERVICES and (name in (LCORE, SERVER) or bool(files.published[name]))
-
-
-def _files(course: Course) -> Rendered:
+def _files(course: Course, *more: str) -> Rendered:
     folder = course.folder / "rendered"
     shutil.rmtree(folder, ignore_errors=True)
-    done = _lcompose(course, "render", *course.options, "-o", str(folder), timeout=LOOK)
+    done = _lcompose(course, "render", *course.options, *more, "-o", str(folder), timeout=LOOK)
     if done.code:
         raise _refusal(course.leg, done)
     return rendered(done.value["documents"], course.variables)
 
 
+def _look_for_programs(course: Course) -> None:
+    """Whether all is here that processes need, before anything is started.
+
+    Raises: UsageError, MachineError.
+    """
+    done = _lcompose(course, "up", *course.options, "--dry-run", timeout=LOOK)
+    if done.code:
+        raise _refusal(course.leg, done)
+
+
 def _refusal(leg: Leg, done: Finished) -> LcomposeError:
     """The error of a leg's own command, with the leg's name."""
-    error = done.error
     kind = MachineError if done.code == MachineError.exit_code else UsageError
-    what, *details = done.told.splitlines()
-    return kind(what, f"leg {leg.name}", str(error.get("fix") or "Leave it out of --legs."), tuple(details))
+    what = done.told.splitlines()[0]
+    return kind(what, f"leg {leg.name}", done.fix or "Leave it out of --legs.", tuple(done.details))
 
 
 # ---------------------------------------------------------------- one leg
@@ -214,15 +246,25 @@ def _asked(course: Course, request: Request, told: Told) -> Seen:
 def _down(course: Course, told: Told) -> Seen:
     """Takes it down; once more where an interruption ended the command itself."""
     engine = connect(course.leg.engine, course.env)  # type: ignore[arg-type]
-    ids = [one.id for one in engine.containers(course.project)] if engine.name == "local" else []
+    # Processes have no label that an engine could be asked for: what belongs together is known until it is down.
+    ids = [one.id for one in connect("local", course.env).containers(course.project)]
     done = _taken_down(course)
     if done.code and told.stop.is_set():
         done = _taken_down(course)
-    left = [*left_behind(engine, course.project), *(f"process {pid}" for one in ids for pid, _ in marked(one))]
+    processes = [str(pid) for one in ids for pid, _ in marked(one)]
+    left = [*left_behind(engine, course.project), *(f"process {pid}" for pid in processes)]
     if done.code or left:
-        way = f"lcompose down --volumes -p {course.project} {' '.join(course.leg.options)}"
-        return Seen(problem="\n".join([done.told if done.code else f"it left behind: {', '.join(left)}", way]))
+        what = done.told if done.code else f"it left behind: {', '.join(left)}"
+        return Seen(problem="\n".join([what, *_ways(course, processes)]))
     return Seen({})
+
+
+def _ways(course: Course, processes: Sequence[str]) -> Iterator[str]:
+    """How a person removes what is left: what was remembered of the leg is gone by then."""
+    if not course.is_local:
+        yield f"lcompose down --volumes -p {course.project} {' '.join(course.leg.options)}"
+    if processes:
+        yield f"kill -9 {' '.join(processes)}"
 
 
 def _taken_down(course: Course) -> Finished:

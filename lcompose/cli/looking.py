@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lcompose import host
-from lcompose.cli.configured import Looked, configured, expected, open_stack
+from lcompose.cli.configured import Looked, as_processes, configured, expected, open_stack
 from lcompose.cli.questions import Question
 from lcompose.doctor import reading
 from lcompose.doctor.facts import Disk, EngineInfo, EngineSeen, Facts, Holder, ImageSeen, Person, PortSeen, Way
@@ -76,6 +76,7 @@ def _looked(
     facts = _of_this_machine(facts, env)
     if found or files:
         soon = min(end, time.monotonic() + 2 * PATIENCE)
+        found = _natively(found, facts, env, soon) if found else None
         facts = _with_stack(facts, found, options, env, files, profiles, asked, soon)
     else:
         facts = replace(facts, surprises=(*surprises(env), *local_proxies(env)))
@@ -165,8 +166,9 @@ def _with_stack(
 ) -> Facts:
     """The same with the stack: what is in the files, and what engine and machine have of it."""
     stack, spec = (found.stack, found.spec) if found else (expected(files), None)
+    facts = replace(facts, stack=stack)
     chosen = facts.engine
-    if chosen and not stack.problems and not stack.unset:
+    if chosen and not stack.problems and not stack.unset and all(one.state != "missing" for one in stack.needs):
         before = stack
         opened = Question(lambda: open_stack(replace(options, engine=chosen.name), env, files, profiles, before))
         stack, better = opened.answer(until) or (stack, None)
@@ -177,6 +179,8 @@ def _with_stack(
     holders: dict[int, Holder] = {}
     for one in asked.values():
         holders |= one.published.answer(until) or {}
+    if stack.processes:
+        holders |= _own(stack.project, env)
     services = spec.services if spec else ()
     stack = replace(
         stack,
@@ -186,6 +190,12 @@ def _with_stack(
     texts = [ThisMachine().text(path) for path in _login_files(chosen.name if chosen else "docker", env)]
     logins = reading.logins(texts, lambda program: host.find_program(program, env.get("PATH")) is not None)
     return replace(facts, stack=stack, logins=logins)
+
+
+def _natively(found: Looked, facts: Facts, env: Mapping[str, str], until: float) -> Looked:
+    """The same with what is known of its processes; none of them needs an engine."""
+    away = "" if facts.engine or facts.wanted else "no container engine can be used"
+    return Question(lambda: as_processes(found, away)).answer(until) or found
 
 
 def _references(spec: GateSpec | None) -> list[str]:
@@ -205,6 +215,12 @@ def _port(service: str, bind: str, port: int, holders: Mapping[int, Holder]) -> 
     one = listener(ThisMachine(), bind, port)
     holder = Holder(pid=one.pid, program=one.program, user=one.user) if one else None
     return PortSeen(service, bind, port, free=False, holder=holder)
+
+
+def _own(project: str, env: Mapping[str, str]) -> dict[int, Holder]:
+    """Ports that processes of the project have."""
+    running = [one for one in connect("local", env).containers(project) if one.state == "running"]
+    return {port: Holder(one.name, project, "local") for one in running for _, _, port in one.ports}
 
 
 def _login_files(engine: EngineName, env: Mapping[str, str]) -> list[str]:
@@ -247,9 +263,12 @@ def _group_names() -> dict[int, str]:
 
 
 def _disks(facts: Facts) -> tuple[Disk, ...]:
-    """Where the engine keeps images and volumes."""
+    """Where the engine keeps images and volumes, or we those of processes."""
     engine = facts.engine
     root = engine.info.root if engine and engine.here and engine.info else ""
+    what = "images and volumes"
+    if not facts.needs_engine:
+        root, what = facts.state_folder, "volumes and logs"
     if not root:
         return ()
     try:
@@ -257,7 +276,7 @@ def _disks(facts: Facts) -> tuple[Disk, ...]:
     except OSError:
         return ()
     size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
-    return (Disk("images and volumes", root, free, size),)
+    return (Disk(what, root, free, size),)
 
 
 def _existing(path: Path) -> Path:

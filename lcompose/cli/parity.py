@@ -42,8 +42,8 @@ from lcompose.names import checked_name
 from lcompose.parity import Leg, Row, Seen, compare, report
 from lcompose.parity.legs import FEWEST, LEGS, named, own_options, suffix
 from lcompose.parity.library import write_copy
-from lcompose.parity.normal import THIS_MACHINE, Ground, addresses_of
-from lcompose.parity.requests import FILE, Asked, Request, asked
+from lcompose.parity.normal import THIS_MACHINE, addresses_of
+from lcompose.parity.requests import FILE, Asked, Request, asked, with_headers
 from lcompose.spec.secrets import Secrets
 from lcompose.targets.local import EVERYWHERE
 from lcompose.workspace import Options, Workspace, directory_of, open_workspace, project_name, read_config
@@ -53,6 +53,7 @@ HANDED_ON = {
     "config": "--config",
     "run_config": "--run-config",
     "gpu": "--gpu",
+    "gpu_ids": "--gpu-ids",
     "inference": "--inference",
     "model": "--model",
 }
@@ -68,6 +69,13 @@ PATIENCE = 60.0
 )
 @click.option("--leg-set", "leg_sets", type=(str, str), multiple=True, metavar="LEG PATH=VALUE", help="Set on one leg.")
 @click.option("--requests", metavar="FILE", help=f"Your own requests; {FILE} by default, where there is one.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME:VALUE",
+    help="Sent to Lightspeed Core with every request, such as 'Authorization: Bearer ${NAME}'.",
+)
 @click.option("--compare-text", is_flag=True, help="What the model says must be the same too.")
 @click.option("--parallel", is_flag=True, help="Run the legs side by side.")
 @click.option("--wait-timeout", type=click.IntRange(1), metavar="SECONDS", help="Time for each leg to become ready.")
@@ -79,12 +87,16 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     """Say whether the same configuration does the same on Docker, on Podman, as processes, and as a library.
 
     Each leg is started, asked the same, and taken down again, under a name and on ports of its own.
-    Exits with 0 when all agree, with 5 when one differs or does not get ready, with 4 when something
-    that a leg needs is not on this machine.
+    Exits with 0 when all agree, with 5 when one differs or does not get ready, or when all answer a
+    request of ours with an error, with 4 when something that a leg needs is not on this machine.
+
+    What all of them refuse for want of a token is no difference, and is told: --header sends one.
+    Without --legs, a leg that cannot be had here is left out, and it is said why: processes need
+    to know where Lightspeed Core is (services.lightspeed-stack.local in lcompose.yaml).
 
     \b
     lcompose parity
-    lcompose parity --legs container:docker,container:podman --parallel
+    lcompose parity --legs container:docker,container:podman,local --parallel
     lcompose parity --leg-set container:podman services.llama-stack.env.OPENAI_BASE_URL=http://…
     """
     options = options_of(ctx, given)
@@ -92,7 +104,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     _refuse_of_one_leg(options)
     env = environment()
     workspace = open_workspace(options, env, variables=True, here=True)
-    questions = _asked(given["requests"], workspace)
+    questions = with_headers(_asked(given["requests"], workspace), given["headers"], workspace.env)
     own = workspace.resolved
     hidden = frozenset(own.lifted) | questions.variables
     console.redact = Secrets({**workspace.env, **workspace.secrets.reveal()}, hidden=hidden, kept=own.kept).redact
@@ -140,27 +152,33 @@ def _courses(
         raise _lacking(lacking)
     sets = own_options(given["leg_sets"], legs)
     base = _base(options, workspace)
-    machine = (*THIS_MACHINE, *addresses_of(ThisMachine().text("/proc/net/fib_trie") or ""))
-    anywhere = any(leg.engine == "local" for leg in legs if leg.name not in lacking)
-    # What listens on every address of a container listens on one of this machine.
-    ground = Ground(machine=(*machine, *([EVERYWHERE] if anywhere else [])), anywhere=anywhere)
-    usual = _usual(options, given, workspace, folder, ground)
-    courses = []
+    usual = _usual(options, given, workspace, folder)
+    courses: list[Course] = []
     for leg in legs:
         if leg.name in lacking:
             continue
         try:
             course = _course(usual, leg, base, _library(leg, options, workspace, folder))
-            courses.append(prepared(replace(course, options=(*course.options, *sets[leg.name]))))
+            taken = {address.port for one in courses for address in one.addresses.values()}
+            courses.append(prepared(replace(course, options=(*course.options, *sets[leg.name])), taken))
         except LcomposeError as error:
             if given["legs"]:
                 raise
-            lacking[leg.name] = (error.what, error.fix)
+            lacking[leg.name] = ("; ".join(error.details) or error.what, error.fix)
     if len(courses) < FEWEST:
         raise _lacking(lacking)
     for name, (problem, _) in lacking.items():
         console.note(f"note: {name} is left out: {problem}")
-    return courses
+    return _on_one_ground(courses)
+
+
+def _on_one_ground(courses: Sequence[Course]) -> list[Course]:
+    """The legs with what is the same place for all of them."""
+    machine = (*THIS_MACHINE, *addresses_of(ThisMachine().text("/proc/net/fib_trie") or ""))
+    anywhere = any(one.files.natively for one in courses)
+    # What listens on every address of a container listens on one of this machine.
+    names = (*machine, *([EVERYWHERE] if anywhere else []))
+    return [replace(one, ground=replace(one.ground, machine=names, anywhere=anywhere)) for one in courses]
 
 
 def _with_engine(leg: Leg, env: Mapping[str, str]) -> Leg:
@@ -185,7 +203,7 @@ def _base(options: Options, workspace: Workspace) -> str:
     return f"{project_name(options, workspace.env)[:LONGEST_BASE].strip('-_')}-{random.token_hex(2)}"
 
 
-def _usual(options: Options, given: Mapping[str, Any], workspace: Workspace, folder: Path, ground: Ground) -> Course:
+def _usual(options: Options, given: Mapping[str, Any], workspace: Workspace, folder: Path) -> Course:
     """What all legs have in common."""
     settings = workspace.settings
     wait = given["wait_timeout"] or settings.wait_timeout
@@ -200,7 +218,6 @@ def _usual(options: Options, given: Mapping[str, Any], workspace: Workspace, fol
         wait_timeout=wait,
         patience=wait + settings.pull_timeout + BEYOND,
         request_patience=given["request_timeout"],
-        ground=ground,
     )
 
 
@@ -274,14 +291,14 @@ def _rows(
 ) -> tuple[Row, ...]:
     names = [READY, STATE, *(one.name for one in requests), VARIABLES, DOCUMENTS, LOGS, GONE]
     rows = compare(names, _without_other_forms(courses, found), {one.name: one.where for one in requests})
-    return tuple(row for row in rows if not set(row.verdicts.values()) <= {"absent"})
+    return tuple(row for row in rows if not all(one.absent for one in row.seen.values()))
 
 
 def _without_other_forms(
     courses: Sequence[Course], found: Mapping[str, Mapping[str, Seen]]
 ) -> dict[str, dict[str, Seen]]:
     """What library mode has by its nature otherwise than a server beside it is not compared."""
-    usual = courses[0].files.services
+    usual = next((one for one in courses if not one.leg.library), courses[0]).files.services
     other = Seen(absent="library mode has other services")
     return {
         course.leg.name: {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import click
 
 from lcompose.cli.options import console_of, environment, options_of, shared_options
 from lcompose.errors import UsageError
+from lcompose.programs import processes_of, selected
 from lcompose.schema import suggestion
 from lcompose.spec.bundle import Bundle, Document
 from lcompose.spec.project import Change
 from lcompose.spec.target import USUAL, Form, TargetFacts, described, found_here, version_of
 from lcompose.targets import names, translate
-from lcompose.workspace import Workspace, open_workspace
+from lcompose.workspace import Options, Workspace, open_workspace
 
 HERE, LOCAL = "here", "local"
 VERSION = r"\d{1,4}(?:\.\d{1,4}){0,2}"
@@ -55,9 +58,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = options_of(ctx, given)
     console = console_of(options)
     env = environment()
-    looks = given["wanted"] == HERE
-    runtime = _runtime(given["wanted"] or "")
-    workspace = open_workspace(options, env, allow_missing=given["allow_missing"], looks=looks, runtime=runtime)
+    workspace = _workspace(options, env, given["wanted"] or "", allow_missing=given["allow_missing"])
     output = given["output"]
     place = Path(output).absolute() if output else Path.cwd()
     facts = _facts(workspace, folder=bool(output), wanted=given["wanted"] or "")
@@ -77,6 +78,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         console.result(bundle.main.text)
 
 
+def _workspace(options: Options, env: Mapping[str, str], wanted: str, *, allow_missing: bool) -> Workspace:
+    """What is rendered, resolved for the services that are going to be processes."""
+    runtime = _runtime(wanted)
+    open_it = partial(open_workspace, options, env, allow_missing=allow_missing, looks=wanted == HERE)
+    workspace = open_it(runtime=runtime)
+    if runtime:
+        return workspace
+    processes = workspace.kinds(processes_of(selected(workspace.resolved, workspace.settings, {})))
+    return workspace if processes == workspace.kinds_of_processes else open_it(processes=processes)
+
+
 def _runtime(wanted: str) -> str:
     """The runtime that a target is of; that of the settings where none is named."""
     if wanted in ("", HERE):
@@ -86,19 +98,35 @@ def _runtime(wanted: str) -> str:
 
 def _changes(workspace: Workspace, facts: TargetFacts, place: Path) -> tuple[Change, ...]:
     project = workspace.resolved.project
-    if facts.target != LOCAL:
+    if facts.natively is None:
         return project.changes
-    from lcompose.targets.local import localised
+    from lcompose.targets import local, mixed
 
-    return localised(project, facts, workspace.place(place)).changes
+    translated = local.localised if facts.target == LOCAL else mixed.combined
+    return translated(project, facts, workspace.place(place)).changes
 
 
 def _facts(workspace: Workspace, *, folder: bool, wanted: str) -> TargetFacts:
     form: Form = "folder" if folder else "inline"
-    if workspace.settings.runtime == LOCAL:
-        from lcompose.cli.native import described as as_processes
+    names = workspace.processes
+    if not names:
+        return _facts_of_engine(workspace, form, wanted)
+    from lcompose.cli.native import described as as_processes
 
-        return as_processes(workspace)
+    found = as_processes(workspace, names)
+    if len(names) == len(workspace.resolved.project.services):
+        return found
+    if not folder:
+        from lcompose.targets.mixed import AS_CONTAINER
+
+        what = f"these are processes, and no part of a compose file: {', '.join(names)}"
+        instead = AS_CONTAINER.format(names[0])
+        fix = f"Render to a folder: lcompose render -o DIR. Or run it as a container: {instead}"
+        raise UsageError(what, "runtime", fix)
+    return replace(_facts_of_engine(workspace, form, wanted), natively=found.natively)
+
+
+def _facts_of_engine(workspace: Workspace, form: Form, wanted: str) -> TargetFacts:
     if wanted == HERE:
         from lcompose.engines.select import choose
         from lcompose.observe import is_remote
@@ -117,8 +145,6 @@ def _facts(workspace: Workspace, *, folder: bool, wanted: str) -> TargetFacts:
 
 
 def _with_env_example(bundle: Bundle, workspace: Workspace) -> Bundle:
-    from dataclasses import replace
-
     from lcompose.spec.text import EnvRef
     from lcompose.templates import fill
 

@@ -12,6 +12,8 @@ from lcompose import bundle as files
 from lcompose import digests, host
 from lcompose.cli import native, overlaid
 from lcompose.engines import ComposeFile, Creation, Engine
+from lcompose.engines.local_store import ENDPOINT as LOCAL_ENDPOINT
+from lcompose.engines.local_store import VOLUMES
 from lcompose.engines.select import choose
 from lcompose.errors import Finding, MachineError, Position, UsageError
 from lcompose.gatespec import spec_of_project, spec_of_reading, with_overlay
@@ -102,13 +104,16 @@ def open_rendered(options: Options, env: Mapping[str, str]) -> Stack:
     """
     workspace = open_workspace(options, env, variables=True, here=True, looks=True)
     chosen = native.runtime_here(workspace)
-    if chosen.mode != workspace.settings.runtime:
-        workspace = open_workspace(options, env, variables=True, here=True, looks=True, runtime=chosen.mode)
+    kinds = workspace.kinds(chosen.processes)
+    if kinds != workspace.kinds_of_processes:
+        workspace = open_workspace(options, env, variables=True, here=True, looks=True, processes=kinds)
     workspace = replace(workspace, warnings=(*workspace.warnings, *chosen.warnings))
     engine, facts = chosen.engine, chosen.facts
     place = files.project_path(workspace.env, engine.endpoint(), workspace.name)
     if chosen.mode == "local":
         return _processes(workspace, chosen, place)
+    if chosen.mode == "mixed":
+        return _mixed(workspace, chosen, place)
     form = _form(facts, workspace.resolved.project)
     # Docker's file is the one that "render" prints, read from the person's folder: so their own
     # "docker compose up" finds the same hashes and recreates nothing. What names files beside it is
@@ -132,8 +137,32 @@ def _processes(workspace: Workspace, chosen: native.Here, place: Path) -> Stack:
         told = (one.what for one in chosen.warnings)
         raise replace(error, details=(*error.details, *told)) from None
     stack = _stack(workspace, chosen.engine, chosen.facts, place, ready.project, ready.bundle, place)
-    notes = [Finding(Position("runtime"), "local", line, "", "warning") for line in ready.bundle.report]
+    return _with_ready(stack, ready)
+
+
+def _with_ready(stack: Stack, ready: native.Ready) -> Stack:
+    notes = [Finding(Position("runtime"), "local", line, "", "warning") for line in ready.notes]
     return replace(stack, warnings=(*stack.warnings, *notes), fetch=ready.fetch)
+
+
+def _mixed(workspace: Workspace, chosen: native.Here, place: Path) -> Stack:
+    """The same with some services as processes of this machine, and the others as containers on it.
+
+    Raises: ConfigError, UsageError, MachineError.
+    """
+    engine, facts, project = chosen.engine, chosen.facts, workspace.resolved.project
+    if is_remote(engine):
+        names = ", ".join(sorted(chosen.processes))
+        what = f"the engine is on another machine, and these are processes of this one: {names}"
+        raise MachineError(what, engine.endpoint(), "Use an engine on this machine, or one runtime: --runtime local.")
+    form = _form(facts, project)
+    documents = workspace.directory if form == "inline" else place
+    volumes = files.project_path(workspace.env, LOCAL_ENDPOINT, project.name) / VOLUMES
+    where = replace(workspace.place(documents), processes=str(place), volumes=str(volumes))
+    ready = native.prepared_beside(workspace, chosen, found_here(facts, form, workspace.machine), where)
+    directory = place if form == "folder" else workspace.directory
+    stack = _with_ready(_stack(workspace, engine, facts, place, ready.project, ready.bundle, directory), ready)
+    return _with_overlay(stack, ready.bundle, workspace) if project.compose else stack
 
 
 def _stack(
@@ -384,7 +413,7 @@ def find_running(options: Options, env: Mapping[str, str], named: Sequence[str] 
     name = project_of(options, env, named) if named else project_name(options, env)
     runtime = "" if named else options.runtime or env.get("LCOMPOSE_RUNTIME", "")
     wanted: EngineName | None = "local" if runtime == "local" else wanted_engine(options, env)
-    engine = holding(name, wanted, env, processes=runtime != "container" and not named)
+    engine = holding(name, wanted, env, processes=runtime != "container" and not named, mixed=not named)
     return Running(name, engine, files.project_path(env, engine.endpoint(), name))
 
 

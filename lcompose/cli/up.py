@@ -242,7 +242,7 @@ def _say_ready(console: Console, stack: Stack, job: Job) -> None:
         if address:
             console.result(f"  {name:<{width}}{address}")
     lcore = addresses.get("lightspeed-stack") if stack.project else ""
-    if lcore:
+    if lcore and "://" in lcore:
         body = '{"query": "What is OpenShift?"}'
         console.result(f"Try: curl {lcore}/v1/query -H 'Content-Type: application/json' -d '{body}'")
 
@@ -263,6 +263,8 @@ def _published(one: Container) -> str:
 
 def address_of(service: Service) -> str:
     """Where a service is called from this machine, or nothing when it is not published."""
+    if service.probe and service.probe.socket:
+        return f"unix:{service.probe.socket}"
     if not service.ports or service.probe is None:
         return ""
     port = service.ports[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from lcompose.doctor import engines, gpus, room, stack, surroundings
+from lcompose.doctor import engines, gpus, programs, room, stack, surroundings
 from lcompose.doctor.facts import STATES, Diagnosis, Facts, State
 
 Check: TypeAlias = Callable[[Facts], Iterator[Diagnosis]]
@@ -29,6 +29,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         gpus.restarts,
         gpus.specifications,
         gpus.folders,
+        gpus.snap,
         gpus.groups,
         gpus.kept_groups,
     ),
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         stack.configuration,
         stack.rendering,
         stack.variables,
+        programs.needs,
         stack.ports,
         stack.images,
         stack.logins,

@@ -9,6 +9,10 @@ from lcompose.doctor.facts import Diagnosis, EngineSeen, Facts, State
 
 TITLES = {"docker": "Docker", "podman": "Podman"}
 READERS = {"docker": "Docker Compose", "podman-compose": "podman-compose", "podman-socket": "Docker Compose"}
+NEARER = {
+    "docker": "unset DOCKER_HOST DOCKER_CONTEXT; docker context use default",
+    "podman": "unset CONTAINER_HOST CONTAINER_CONNECTION",
+}
 RESTARTS = {"docker": "sudo systemctl restart docker", "podman": "podman --log-level=debug info"}
 # Seconds by which two clocks may differ.
 SKEW = 60
@@ -16,7 +20,9 @@ SKEW = 60
 
 def some_engine(facts: Facts) -> Iterator[Diagnosis]:
     """Which engine commands use, or that there is none."""
-    if facts.engine:
+    if not facts.needs_engine:
+        yield _needed_by_nobody(facts)
+    elif facts.engine:
         what = f"lcompose uses {TITLES[facts.engine.name]}"
         yield Diagnosis("engine.used", "ok", facts.engine.name, what)
     elif any(one.installed for one in facts.engines):
@@ -25,6 +31,15 @@ def some_engine(facts: Facts) -> Iterator[Diagnosis]:
     else:
         what = "there is no container engine on this machine"
         yield Diagnosis("engine.used", "error", facts.wanted or "engine", what, "Install Docker Engine, or Podman.")
+
+
+def _needed_by_nobody(facts: Facts) -> Diagnosis:
+    if facts.stack and facts.stack.is_left:
+        what = "no container engine can be used here, so 'up' runs all services as processes"
+        fix = "Ask for it, and this is no warning: --runtime local. Or install Docker Engine, or Podman."
+        return Diagnosis("engine.used", "warning", "processes", what, fix)
+    what = "no container engine is needed: all services are processes of this machine"
+    return Diagnosis("engine.used", "ok", "processes", what)
 
 
 def answers(facts: Facts) -> Iterator[Diagnosis]:
@@ -36,8 +51,9 @@ def answers(facts: Facts) -> Iterator[Diagnosis]:
 def _answer(one: EngineSeen, facts: Facts) -> Diagnosis:
     title = TITLES[one.name]
     if not one.installed:
-        state: State = "error" if facts.wanted == one.name else "ok"
-        what = f"{title} is not installed" + (", and not needed" if facts.engine else "")
+        state: State = "error" if facts.needs_engine and facts.wanted == one.name else "ok"
+        needless = facts.engine or not facts.needs_engine
+        what = f"{title} is not installed" + (", and not needed" if needless else "")
         return Diagnosis("engine.answers", state, one.name, what, f"Install {title}." if state == "error" else "")
     if one.silent:
         what = f"{title} hangs: it does not answer in time"
@@ -49,8 +65,9 @@ def _answer(one: EngineSeen, facts: Facts) -> Diagnosis:
 
 
 def _weight(one: EngineSeen, facts: Facts) -> State:
-    """What is wrong with an engine is an error only where no other one is there to be used."""
-    return "warning" if facts.engine and facts.wanted != one.name else "error"
+    """What is wrong with an engine is an error only where it is needed, and no other one is there to be used."""
+    needed = facts.needs_engine and (not facts.engine or facts.wanted == one.name)
+    return "error" if needed else "warning"
 
 
 def properties(facts: Facts) -> Iterator[Diagnosis]:
@@ -72,7 +89,7 @@ def elsewhere(facts: Facts) -> Iterator[Diagnosis]:
     for one in facts.engines:
         if one.installed and one.remote:
             what = f"it is on another machine ({one.endpoint}): this machine's ports, files and GPUs say nothing of it"
-            yield Diagnosis("engine.remote", "warning", one.name, what, "unset DOCKER_HOST CONTAINER_HOST")
+            yield Diagnosis("engine.remote", "warning", one.name, what, NEARER[one.name])
         elif one.usable and not one.here:
             what = "it runs in a virtual machine of its own: this machine's GPUs and disks say nothing of it"
             yield Diagnosis("engine.remote", "warning", one.name, what, "docker context use default")

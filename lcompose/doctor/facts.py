@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lcompose.errors import Finding
+from lcompose.preflight import Found
 from lcompose.spec.machine import Machine
+from lcompose.spec.program import Kind
 from lcompose.spec.target import EngineName
 
 State = Literal["ok", "warning", "error", "unknown"]
@@ -121,6 +123,20 @@ class ImageSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedSeen:
+    """Something that processes need: ``name`` is a program, a path or a version, by its ``kind``.
+
+    ``fetched`` is what uv will get; ``unknown`` is what nobody could be asked for.
+    """
+
+    services: tuple[str, ...]
+    kind: Kind
+    name: str
+    state: Found = "unknown"
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Logins:
     """Who has a login: registries with an entry, and those whose helper keeps it; names and nothing else.
 
@@ -141,6 +157,9 @@ class StackSeen:
     bytes, ``model`` is what it serves itself and ``model_size`` the bytes of that, and ``proxies`` whether
     lcompose hands them on; None is that it has no say in that. ``read`` is False where nobody
     could be asked to read the files.
+
+    ``processes`` are the services that are processes of this machine, and ``needs`` what these need;
+    ``in_containers`` says whether any is a container, and ``is_left`` that it would be, with an engine.
     """
 
     file: str
@@ -160,6 +179,10 @@ class StackSeen:
     model_size: int = 0
     proxies: bool | None = True
     read: bool = True
+    processes: tuple[str, ...] = ()
+    needs: tuple[NeedSeen, ...] = ()
+    in_containers: bool = True
+    is_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +230,14 @@ class Facts:
     clock: float = 0.0
 
     @property
+    def needs_engine(self) -> bool:
+        """Whether anything is to be run as a container, as far as is known."""
+        return self.stack is None or self.stack.in_containers
+
+    @property
     def engine(self) -> EngineSeen | None:
-        """The engine that a command would use."""
+        """The engine that a command would use, if it needs one."""
+        if not self.needs_engine:
+            return None
         wanted = [one for one in self.engines if self.wanted in (None, one.name)]
         return next((one for one in wanted if one.usable), None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lcompose import vendors
 from lcompose.accelerators import AUTO, by_room
+from lcompose.doctor.capabilities import shown
 from lcompose.doctor.facts import Diagnosis, EngineSeen, Facts, State
 from lcompose.doctor.sizes import told
 from lcompose.spec.machine import CdiSpec, DeviceNode, Gpu, Machine
@@ -13,11 +14,10 @@ from lcompose.spec.machine import CdiSpec, DeviceNode, Gpu, Machine
 NVIDIA = "cuda"
 # Docker answers requests for NVIDIA's driver from CDI specifications since then.
 CDI_FIRST = (29, 2)
-REFRESH = {
-    "nvidia.com/gpu": "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
-    "amd.com/gpu": "sudo amd-ctk cdi generate --output=/etc/cdi/amd.json",
-}
-INSTALL = {NVIDIA: "Install nvidia-container-toolkit, then: sudo systemctl restart docker"}
+# It reads them without being told to since then.
+CDI_ON = (28, 2)
+SNAP = "/var/snap/"
+INSTALL = {NVIDIA: "Install nvidia-container-toolkit, then: "}
 
 
 def wanted(facts: Facts) -> str:
@@ -26,6 +26,16 @@ def wanted(facts: Facts) -> str:
     if gpu == AUTO:
         return next(iter(by_room(facts.machine) if facts.machine else ()), AUTO)
     return "" if gpu == vendors.CPU else gpu
+
+
+def _needs(vendor: str, facts: Facts) -> bool:
+    """Whether the stack asks for this vendor's GPUs of this machine."""
+    return wanted(facts) == vendor and not _is_elsewhere(facts)
+
+
+def _is_elsewhere(facts: Facts) -> bool:
+    seen = facts.engine or next((one for one in facts.engines if one.name == facts.wanted), None)
+    return facts.needs_engine and seen is not None and seen.installed and not seen.here
 
 
 def hardware(facts: Facts) -> Iterator[Diagnosis]:
@@ -48,15 +58,20 @@ def _gpu(gpu: Gpu, facts: Facts) -> Diagnosis:
     room = f", {told(gpu.memory)}" if gpu.memory else ""
     free = f" ({told(gpu.free)} free)" if gpu.memory and gpu.free is not None else ""
     parts = f", in {len(gpu.partitions)} partitions" if gpu.partitions else ""
+    if gpu.driver and gpu.driver == vendors.vendor(gpu.vendor).on_board:
+        parts = ", which it shares with the processor that it is in"
     return Diagnosis("gpu.found", "ok", subject, f"{title}: --gpu {gpu.vendor}{room}{free}{parts}")
 
 
 def asked_for(facts: Facts) -> Iterator[Diagnosis]:
     """Whether the GPU that the stack asks for is here."""
-    vendor, machine, engine = wanted(facts), facts.machine, facts.engine
-    if not vendor or not machine or (engine and not engine.here):
+    vendor, machine = wanted(facts), facts.machine
+    if not vendor or not machine:
         return
-    if machine.of(vendor):
+    if _is_elsewhere(facts):
+        what = f"the stack asks for a GPU (--gpu {vendor}); whether one is there is known only where the engine is"
+        yield Diagnosis("gpu.wanted", "unknown", vendor, what)
+    elif machine.of(vendor):
         yield Diagnosis("gpu.wanted", "ok", vendor, f"the GPU that the stack asks for is here (--gpu {vendor})")
     elif facts.stack and facts.stack.gpu_is_optional:
         what = f"the stack asks for a GPU (--gpu {vendor}), and none can be used: it will run on the processor"
@@ -74,7 +89,7 @@ def drivers(facts: Facts) -> Iterator[Diagnosis]:
 
 def toolkits(facts: Facts) -> Iterator[Diagnosis]:
     """Whether engines are given the devices of vendors that need a program for that."""
-    machine = facts.machine
+    machine = facts.machine if facts.needs_engine else None
     for vendor in _present(machine) if machine else ():
         if machine and vendors.vendor(vendor).driver and not machine.wsl:
             yield _toolkit(vendor, machine, facts)
@@ -82,14 +97,32 @@ def toolkits(facts: Facts) -> Iterator[Diagnosis]:
 
 def _toolkit(vendor: str, machine: Machine, facts: Facts) -> Diagnosis:
     programs = [program for name, program in machine.toolkits if name == vendor]
+    if vendors.is_on_board(vendors.vendor(vendor), machine):
+        return _of_board(vendor, machine, facts, has_toolkit=bool(programs))
     if programs and not _lacks_hook(vendor, machine, facts):
         return Diagnosis("gpu.toolkit", "ok", vendor, f"its toolkit is here: {', '.join(programs)}")
-    state: State = "error" if wanted(facts) == vendor and not machine.cdi_devices(_kind(vendor)) else "warning"
+    state: State = "error" if _needs(vendor, facts) and not machine.cdi_devices(_kind(vendor)) else "warning"
     lacks = f"{vendors.vendor(vendor).hook}, by which Docker gives its GPUs to containers,"
     what = "its driver works, and the toolkit that gives its GPUs to containers is missing"
     if programs:
         what = f"its driver works, and {lacks} is missing"
-    return Diagnosis("gpu.toolkit", state, vendor, what, INSTALL.get(vendor, "Install the vendor's container toolkit."))
+    fix = f"{INSTALL[vendor]}sudo systemctl restart docker" if vendor in INSTALL else "Install its container toolkit."
+    return Diagnosis("gpu.toolkit", state, vendor, what, fix)
+
+
+def _of_board(vendor: str, machine: Machine, facts: Facts, *, has_toolkit: bool) -> Diagnosis:
+    """Of a GPU that only a specification gives to containers."""
+    state: State = "error" if _needs(vendor, facts) else "warning"
+    engine = facts.engine
+    if not machine.cdi_devices(_kind(vendor)):
+        what = "its GPU is in the processor, and only a CDI specification gives it to containers: there is none"
+        fix = f"{'' if has_toolkit else INSTALL[vendor]}{vendors.make_cdi(vendors.vendor(vendor), machine)}"
+        return Diagnosis("gpu.toolkit", state, vendor, what, fix)
+    if engine and engine.name == "docker" and engine.version < CDI_ON:
+        what = f"its GPU is in the processor, and Docker {shown(engine.version)} reads no CDI specification by itself"
+        return Diagnosis("gpu.toolkit", state, vendor, what, "Use Docker 28.2 or later, or Podman: --engine podman.")
+    what = "its GPU is in the processor, and a CDI specification gives it to containers"
+    return Diagnosis("gpu.toolkit", "ok", vendor, what)
 
 
 def _lacks_hook(vendor: str, machine: Machine, facts: Facts) -> bool:
@@ -119,7 +152,7 @@ def specifications(facts: Facts) -> Iterator[Diagnosis]:
 
 
 def _specification(spec: CdiSpec, facts: Facts) -> Diagnosis:
-    fix = REFRESH.get(spec.kind, f"Write it anew with the vendor's tool, or remove it: sudo rm {spec.path}")
+    fix = _making(spec, facts) or f"Write it anew with the vendor's tool, or remove it: sudo rm {spec.path}"
     state: State = "error" if _uses(spec, facts) else "warning"
     if "may not be read" in spec.problem:
         fix = f"sudo chmod 644 {spec.path}"
@@ -133,12 +166,29 @@ def _specification(spec: CdiSpec, facts: Facts) -> Diagnosis:
     return Diagnosis("gpu.cdi", "ok", spec.path, f"{spec.kind} is fresh: {devices or 'no device'}")
 
 
+def _making(spec: CdiSpec, facts: Facts) -> str:
+    """The command that writes a specification anew; empty for a vendor that is none of ours."""
+    every = [vendors.vendor(name) for name in vendors.choices()]
+    ours = [one for one in every if one.cdi_kind and one.cdi_kind == spec.kind]
+    return next((vendors.make_cdi(one, facts.machine, spec.path) for one in ours), "")
+
+
 def _uses(spec: CdiSpec, facts: Facts) -> bool:
     """Whether the stack asks for what a specification has, by an engine that looks at it first."""
     engine, vendor = facts.engine, wanted(facts)
-    if not engine or vendor in ("", AUTO) or _kind(vendor) != spec.kind:
+    if not engine or not engine.here or vendor in ("", AUTO) or _kind(vendor) != spec.kind:
         return False
     return engine.name == "podman" or engine.version >= CDI_FIRST
+
+
+def snap(facts: Facts) -> Iterator[Diagnosis]:
+    """Whether Docker is shut up in a snap, from where it sees neither a toolkit nor specifications."""
+    engine = facts.engine
+    vendor = wanted(facts)
+    if engine and engine.info and engine.info.root.startswith(SNAP) and vendor and vendor != AUTO:
+        what = "it was installed as a snap, which does not see the programs and lists that give GPUs to containers"
+        fix = "Install Docker Engine from Docker's own packages, and remove the snap."
+        yield Diagnosis("gpu.snap", "warning", engine.name, what, fix)
 
 
 def folders(facts: Facts) -> Iterator[Diagnosis]:
@@ -187,6 +237,8 @@ def kept_groups(facts: Facts) -> Iterator[Diagnosis]:
     """Whether rootless containers keep the groups that device nodes ask for."""
     engine, machine = facts.engine, facts.machine
     if not engine or engine.name != "podman" or not engine.info or not engine.info.rootless or not machine:
+        return
+    if _is_elsewhere(facts):
         return
     vendor = next((one for one in _present(machine) if vendors.vendor(one).groups_of), "")
     if vendor and engine.info.oci_runtime != "crun":

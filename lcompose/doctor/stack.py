@@ -70,16 +70,23 @@ def _port(port: PortSeen, facts: Facts) -> Diagnosis:
         what = f"for {port.service}; whether it is free is known only where the engine is"
         return Diagnosis("stack.port", "unknown", subject, what)
     if holder and facts.stack and holder.project == facts.stack.project and holder.container:
-        return Diagnosis("stack.port", "ok", subject, f"for {port.service}, and its own container has it")
+        own = "process" if port.service in facts.stack.processes else "container"
+        return Diagnosis("stack.port", "ok", subject, f"for {port.service}, and its own {own} has it")
     if not port.free:
         what, fix = f"for {port.service}, and {_said(holder)} has it", _freeing(port, holder)
         return Diagnosis("stack.port", "error", subject, what, fix)
-    rootless = facts.engine and facts.engine.info and facts.engine.info.rootless
-    if rootless and port.port < facts.first_port:
-        what = f"for {port.service}; a rootless engine may open ports only from {facts.first_port} on"
+    if (who := _bound(port, facts)) and port.port < facts.first_port:
+        what = f"for {port.service}; {who} may open ports only from {facts.first_port} on"
         fix = f"sudo sysctl net.ipv4.ip_unprivileged_port_start={port.port}"
         return Diagnosis("stack.port", "error", subject, what, fix)
     return Diagnosis("stack.port", "ok", subject, f"for {port.service}, and free")
+
+
+def _bound(port: PortSeen, facts: Facts) -> str:
+    """Who it is that may not open every port; empty where whoever opens it may."""
+    if facts.stack and port.service in facts.stack.processes:
+        return "your own processes" if facts.person.uid else ""
+    return "a rootless engine" if facts.engine and facts.engine.info and facts.engine.info.rootless else ""
 
 
 def _said(holder: Holder | None) -> str:

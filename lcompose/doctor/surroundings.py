@@ -11,7 +11,7 @@ BEGINNING = 1_735_689_600.0
 
 
 def proxies(facts: Facts) -> Iterator[Diagnosis]:
-    """What containers get of proxies; lcompose itself asks none for this machine."""
+    """What services get of proxies; lcompose itself asks none for this machine."""
     for found in facts.surprises:
         yield Diagnosis("surroundings.proxy", "warning", found.path, found.what, found.fix)
     handed_on = facts.stack.proxies if facts.stack else True
@@ -19,10 +19,10 @@ def proxies(facts: Facts) -> Iterator[Diagnosis]:
         return
     names = ", ".join(facts.proxies)
     if not handed_on:
-        yield Diagnosis("surroundings.proxies", "ok", names, "containers get none, since 'proxies: false' is set")
+        yield Diagnosis("surroundings.proxies", "ok", names, "the services get none, since 'proxies: false' is set")
         return
     left_out = "" if facts.localhost_excepted else "; NO_PROXY lacks localhost, which harms nothing here"
-    what = f"containers get it by name, and a NO_PROXY with localhost and the names of all services{left_out}"
+    what = f"the services get it by name, and a NO_PROXY with localhost and the names of all services{left_out}"
     yield Diagnosis("surroundings.proxies", "ok", names, what)
 
 

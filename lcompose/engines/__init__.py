@@ -121,6 +121,9 @@ class Engine(Protocol):
     def remove_pod(self, name: str) -> None:
         """Removes a pod."""
 
+    def host_addresses(self, project: str) -> list[str]:
+        """Where the project's containers find this machine by the name that the engine has for it."""
+
     def remove_network(self, name: str) -> None:
         """Removes a network."""
 

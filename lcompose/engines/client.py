@@ -40,6 +40,8 @@ class Dialect:
     event: Callable[[Mapping[str, Any]], EngineEvent | None]
     # What must be looked at anew when it happens, in this engine's words.
     watched: tuple[str, ...]
+    # The networks whose gateway containers find this machine at, of all the project's.
+    gateways: Callable[[list[str]], list[str]]
     pods: bool = False
     # A log from the engine's socket: (socket, container, since, tail, follow).
     log_socket: Callable[[str, str, str, int | None, bool], Iterator[bytes]] | None = None
@@ -148,6 +150,12 @@ class Client:
     def networks(self, project: str) -> list[str]:
         """See Engine."""
         return self._ids("network", "ls", "--format", "{{.Name}}", project=project)
+
+    def host_addresses(self, project: str) -> list[str]:
+        """See Engine."""
+        names = self._dialect.gateways(self.networks(project))
+        found = json.loads(self._do("network", "inspect", *names).out or "[]") if names else []
+        return [gateway for network in found for gateway in _gateways(network) if ":" not in gateway]
 
     def volumes(self, project: str) -> list[str]:
         """See Engine."""
@@ -269,6 +277,7 @@ class Client:
             check=health_check(one["Config"].get("Healthcheck") or {}),
             parts=_parts(one),
             oneoff=carried.get(labels.ONEOFF, "").lower() == "true",
+            pid=int(state.get("Pid") or 0),
         )
 
 
@@ -394,6 +403,12 @@ def _ports(found: Mapping[str, Any]) -> tuple[tuple[int, str, int], ...]:
         for port, bindings in found.items()
         for binding in bindings or ()
     )
+
+
+def _gateways(network: Mapping[str, Any]) -> list[str]:
+    """Of a network's description, in Docker's words or Podman's."""
+    subnets = (network.get("IPAM") or {}).get("Config") or network.get("subnets") or ()
+    return [str(found) for one in subnets if (found := one.get("Gateway") or one.get("gateway"))]
 
 
 def _tail(tail: int | None) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lcompose import host
+from lcompose.contexts import address
 from lcompose.engines import ComposeFile, Creation, EngineEvent, docker_logs
 from lcompose.engines.client import CREATION_FIX, QUICK, Client, Dialect, last_check, side_by_side, tree_of
 from lcompose.errors import EngineError, LcomposeError, UsageError
@@ -59,10 +60,11 @@ def _first_line(text: str) -> str:
 
 
 def _endpoint(env: Mapping[str, str]) -> str:
-    if env.get("DOCKER_HOST"):
-        return env["DOCKER_HOST"]
     form = "{{.Endpoints.docker.Host}}"
-    return host.run(["docker", "context", "inspect", "--format", form], timeout=QUICK, env=env).out.strip()
+    return (
+        address("docker", env)
+        or host.run(["docker", "context", "inspect", "--format", form], timeout=QUICK, env=env).out.strip()
+    )
 
 
 def _compose(compose: ComposeFile) -> list[str]:
@@ -145,5 +147,7 @@ DIALECT = Dialect(
     _health,
     _event,
     WATCHED,
+    # Where host-gateway leads, whichever network a container is in.
+    lambda _: ["bridge"],
     log_socket=docker_logs.stream,
 )

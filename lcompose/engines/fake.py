@@ -41,6 +41,7 @@ class FakeEngine:
     told: list[EngineEvent] = field(default_factory=list)
     given: list[Given] = field(default_factory=list)
     network_names: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
     volume_names: list[str] = field(default_factory=list)
     created: list[Container] = field(default_factory=list)
     failures: dict[str, LcomposeError] = field(default_factory=dict)
@@ -103,6 +104,9 @@ class FakeEngine:
 
     def networks(self, project: str) -> list[str]:
         return list(self.network_names)
+
+    def host_addresses(self, project: str) -> list[str]:
+        return list(self.addresses)
 
     def volumes(self, project: str) -> list[str]:
         return list(self.volume_names)

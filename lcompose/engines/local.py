@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lcompose import host
-from lcompose.engines import ComposeFile, Creation, EngineEvent, local_create, local_logs, local_store
+from lcompose.engines import ComposeFile, Creation, EngineEvent, local_create, local_logs, local_sockets, local_store
 from lcompose.engines import local_supervise as supervise
 from lcompose.engines.local_limits import FIX, Enforcement, enforcement, here, unenforced
 from lcompose.engines.local_store import ENDPOINT, PROCESSES, Kept, State
@@ -24,6 +24,7 @@ from lcompose.errors import EngineError, MachineError, UsageError
 from lcompose.host import Finished
 from lcompose.keeper import record
 from lcompose.keeper.limits import Groups
+from lcompose.keeper.log import names as log_names
 from lcompose.spec.run import Container, Given, ImageInfo
 from lcompose.spec.secrets import Secrets
 from lcompose.spec.target import EngineFacts, EngineName, version_of
@@ -33,6 +34,7 @@ ALWAYS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYP
 # Seconds between two looks for events.
 PAUSE = 0.02
 NOT_FOUND = 127
+BESIDE: tuple[EngineName, ...] = ("docker", "podman")
 NO_IMAGES = "Use a container engine for this: --engine docker, or --engine podman."
 
 
@@ -122,6 +124,8 @@ class Local:
             one = self._find(container)
             supervise.stop(one, 0)
             Groups([(folder, {}) for folder, _ in self._limits(one).groups]).remove()
+            if one.spec.socket:
+                local_sockets.forget(one.spec.socket)
             local_store.remove(one)
 
     # ------------------------------------------------------------ looking
@@ -134,6 +138,20 @@ class Local:
         """See Engine."""
         return [project for project in local_store.projects(self._env) if self._all(project)]
 
+    def beside(self, project: str) -> list[EngineName]:
+        """The engines that have other services of a project as containers."""
+        found = {one.spec.beside for one in self._all(project)}
+        return [name for name in BESIDE if name in found]
+
+    def kept_beside(self, project: str) -> str:
+        """The engine that had others while the project's volumes were made, if there are such."""
+        return local_store.kept_beside(self._env, project) if self.volumes(project) else ""
+
+    def called_in(self, container: str) -> str:
+        """The project whose containers call a process, or nothing where none does."""
+        spec = self._find(container).spec
+        return spec.project if spec.called else ""
+
     def accelerators(self, project: str) -> tuple[Given, ...]:
         """See Engine."""
         return ()
@@ -145,20 +163,30 @@ class Local:
 
     def events(self, project: str) -> Iterator[EngineEvent]:
         """See Engine."""
+        return (event for event in self.looks(project) if event)
+
+    def looks(self, project: str) -> Iterator[EngineEvent | None]:
+        """The same, and None after each look that showed nothing more."""
         folder = local_store.folder_of_project(self._env, project) / PROCESSES
         for line in _new_lines(folder / record.EVENTS):
             with suppress(ValueError, TypeError):
-                yield EngineEvent(**json.loads(line))
+                yield EngineEvent(**json.loads(line)) if line else None
 
     # ------------------------------------------------------------ starting and stopping
 
     def start(self, container: str) -> None:
         """See Engine."""
+        self.start_called(container, ())
+
+    def start_called(self, container: str, addresses: Sequence[str]) -> None:
+        """The same; containers, if any call the process, reach it at these addresses of this machine too."""
         one = self._find(container)
+        if one.spec.socket and not local_store.look(one).is_up:
+            local_sockets.make_room(one.spec.service, one.spec.socket)
         env = self._variables(one)
         secret = [name for name in one.spec.inherit if name in env and _is_secret(name, env[name])]
         missing = "; ".join(unenforced(one.spec.limits, here(self._env)))
-        supervise.start(one, env, secret, self._limits(one), missing)
+        supervise.start(one, env, secret, self._limits(one), missing, addresses if one.spec.called else ())
 
     def stop(self, container: str, grace: int) -> None:
         """See Engine."""
@@ -202,6 +230,10 @@ class Local:
     # ------------------------------------------------------------ what containers have beside themselves
 
     def networks(self, project: str) -> list[str]:
+        """See Engine."""
+        return []
+
+    def host_addresses(self, project: str) -> list[str]:
         """See Engine."""
         return []
 
@@ -273,6 +305,9 @@ def container_of(one: Kept, state: State) -> Container:
         most_restarts=spec.most_restarts,
         check=spec.check,
         parts=_parts(one),
+        pid=state.pid[0],
+        runtime="local",
+        log="".join(str(one.log / name) for name in log_names(str(one.log))[-1:]),
     )
 
 
@@ -299,7 +334,10 @@ def _remove_folder(path: Path) -> None:
 
 
 def _new_lines(path: Path) -> Iterator[str]:
-    """The lines that are added to a file from now on; it may not be there yet, and may begin anew."""
+    """The lines that are added to a file from now on; it may not be there yet, and may begin anew.
+
+    An empty one stands for a look that showed none.
+    """
     place = _size(path)
     rest = b""
     while True:
@@ -314,6 +352,7 @@ def _new_lines(path: Path) -> Iterator[str]:
                 yield from (line.decode(errors="replace") for line in lines)
         else:
             time.sleep(PAUSE)
+            yield ""
 
 
 def _size(path: Path) -> int:

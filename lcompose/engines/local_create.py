@@ -27,7 +27,8 @@ def create(
     """
     tree_of_all = read(file)
     trees = _services(tree_of_all, file, project)
-    make_volumes(env, project, [str(name) for name in tree_of_all.get("volumes") or ()])
+    beside = next((str(one.get("beside") or "") for one in trees.values() if isinstance(one, dict)), "")
+    make_volumes(env, project, [str(name) for name in tree_of_all.get("volumes") or ()], beside)
     there = {one.spec.service: one for one in all_of(env, project)}
     made = []
     for service in services or tuple(trees):

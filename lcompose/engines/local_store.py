@@ -15,13 +15,13 @@ from typing import Any
 
 from lcompose.bundle import STATE_FIX, project_path, unwritable, write_private
 from lcompose.errors import EngineError
-from lcompose.keeper import processes, record
-from lcompose.keeper.guard import KILLED, UP, WAS_KILLED
+from lcompose.keeper import WAS_KILLED, processes, record
+from lcompose.keeper.guard import KILLED, UP
 from lcompose.names import NAME
 from lcompose.spec.project import Healthcheck, Limits, Probe
 
 ENDPOINT = "local"
-PROCESSES, VOLUMES = "processes", "volumes"
+PROCESSES, VOLUMES, BESIDE = "processes", "volumes", "beside"
 ID = re.compile(r"[0-9a-f]{32}")
 SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 DEFAULT_LOG_SIZE, DEFAULT_LOG_FILES = "50m", 4
@@ -37,7 +37,8 @@ class Spec:
 
     ``defaults`` are for those of them that are not set, or empty.
 
-    ``created`` is in seconds since 1970, ``log_size`` in bytes.
+    ``created`` is in seconds since 1970, ``log_size`` in bytes. ``beside`` is the engine that has the other
+    services as containers, if any are, and ``called`` says that these call it.
     """
 
     id: str
@@ -60,6 +61,13 @@ class Spec:
     digest: str = ""
     log_size: int = 0
     log_files: int = DEFAULT_LOG_FILES
+    beside: str = ""
+    called: bool = False
+
+    @property
+    def socket(self) -> Path | None:
+        """The file that it listens at, if it does."""
+        return Path(self.probe.socket) if self.probe and self.probe.socket else None
 
     @property
     def name(self) -> str:
@@ -179,6 +187,8 @@ def spec_of(tree: Mapping[str, Any], container: str, project: str, service: str,
         digest=str(tree.get("digest") or ""),
         log_size=int(size(str(log.get("max_size") or DEFAULT_LOG_SIZE))),
         log_files=max(1, int(log.get("max_file") or DEFAULT_LOG_FILES)),
+        beside=str(tree.get("beside") or ""),
+        called=bool(tree.get("called")),
     )
 
 
@@ -311,8 +321,16 @@ def volumes(env: Mapping[str, str], project: str) -> Iterator[tuple[str, Path]]:
             yield f"{project}_{path.name}", path
 
 
-def make_volumes(env: Mapping[str, str], project: str, names: Sequence[str]) -> None:
-    """Makes the folders of these volumes; what is in one stays.
+def kept_beside(env: Mapping[str, str], project: str) -> str:
+    """The engine that had containers of the project when its volumes were made, or nothing."""
+    try:
+        return (folder_of_project(env, project) / BESIDE).read_text()
+    except OSError:
+        return ""
+
+
+def make_volumes(env: Mapping[str, str], project: str, names: Sequence[str], beside: str = "") -> None:
+    """Makes the folders of these volumes; what is in one stays. ``beside`` is the engine that has containers.
 
     Raises: UsageError, MachineError.
     """
@@ -320,5 +338,7 @@ def make_volumes(env: Mapping[str, str], project: str, names: Sequence[str]) -> 
     try:
         for name in names:
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if names:
+            write_private(folder.parent / BESIDE, beside)
     except OSError as error:
         raise unwritable(error, folder, STATE_FIX) from error

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -19,8 +19,7 @@ from lcompose import host
 from lcompose.engines.local_limits import Enforcement
 from lcompose.engines.local_store import Kept, State, end_left_over, look
 from lcompose.errors import EngineError
-from lcompose.keeper import processes, record
-from lcompose.keeper.guard import WAS_KILLED
+from lcompose.keeper import TAKEN, WAS_KILLED, processes, record
 
 # Seconds in which a keeper has started its process, and in which it has ended beyond the grace that it gives.
 START_WITHIN = 20.0
@@ -29,11 +28,21 @@ PAUSE = 0.005
 # What is written in one go comes in one piece.
 LONGEST_ORDER = select.PIPE_BUF
 LOOK = "Look at what 'lcompose status' and 'lcompose logs' say."
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 MAIN = Path(lcompose.keeper.__file__).with_name("__main__.py")
 
 
-def start(one: Kept, env: Mapping[str, str], hidden: list[str], limits: Enforcement, unenforced: str) -> None:
+def start(
+    one: Kept,
+    env: Mapping[str, str],
+    hidden: list[str],
+    limits: Enforcement,
+    unenforced: str,
+    addresses: Sequence[str] = (),
+) -> None:
     """Starts a process with exactly that environment; one that runs is left alone.
+
+    What comes to its ports at one of these addresses is passed on to it.
 
     Raises: EngineError that says why it cannot be started.
     """
@@ -42,7 +51,8 @@ def start(one: Kept, env: Mapping[str, str], hidden: list[str], limits: Enforcem
         return
     try:
         end_left_over(one)
-        said = _report(one, held, env, json.dumps(_orders(one, hidden, limits, unenforced)))
+        orders = {**_orders(one, hidden, limits, unenforced), "relays": _relays(one, addresses)}
+        said = _report(one, held, env, json.dumps(orders))
         if not said:
             end_left_over(one)
             said = "its supervisor did not say in time whether it could"
@@ -53,6 +63,8 @@ def start(one: Kept, env: Mapping[str, str], hidden: list[str], limits: Enforcem
 
 
 def _fix(said: str) -> str:
+    if said.startswith(TAKEN):
+        return "Stop the program that has it, or take another port for the service."
     return "Install it, or correct the command." if "program" in said else LOOK
 
 
@@ -89,7 +101,14 @@ def _orders(one: Kept, hidden: list[str], limits: Enforcement, unenforced: str) 
         "groups": [(folder, dict(files)) for folder, files in limits.groups],
         "hidden": hidden,
         "unenforced": unenforced,
+        "socket": str(spec.socket or ""),
     }
+
+
+def _relays(one: Kept, addresses: Sequence[str]) -> list[tuple[str, str, int]]:
+    """From where to where its ports are passed on; what listens everywhere needs that nowhere."""
+    ports = [(bind, port) for bind, port in one.spec.ports if bind not in EVERYWHERE]
+    return [(address, bind, port) for address in dict.fromkeys(addresses) for bind, port in ports]
 
 
 def _report(one: Kept, held: int, env: Mapping[str, str], orders: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lcompose import host
+from lcompose.contexts import address
 from lcompose.engines import EngineEvent
 from lcompose.engines.client import Client, Dialect, last_check, side_by_side
 from lcompose.engines.podman_create import create
@@ -69,7 +70,7 @@ def _problem(problem: str, fix: str) -> EngineFacts:
 
 
 def _endpoint(env: Mapping[str, str]) -> str:
-    return env.get("CONTAINER_HOST") or f"podman:{env.get('XDG_RUNTIME_DIR') or env.get('HOME', '')}"
+    return address("podman", env) or f"podman:{env.get('XDG_RUNTIME_DIR') or env.get('HOME', '')}"
 
 
 def _health(state: Mapping[str, Any]) -> tuple[str, str]:
@@ -103,4 +104,4 @@ def _time(found: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(said).timestamp() if isinstance(said, str) else float(said)
 
 
-DIALECT = Dialect("podman", "podman", _facts, _endpoint, create, read, _health, _event, WATCHED, pods=True)
+DIALECT = Dialect("podman", "podman", _facts, _endpoint, create, read, _health, _event, WATCHED, list, pods=True)

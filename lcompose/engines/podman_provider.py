@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lcompose import host
+from lcompose.contexts import address
 from lcompose.engines import ComposeFile
 from lcompose.engines.client import PROMPT
 from lcompose.errors import EngineError, MachineError
@@ -130,8 +131,8 @@ def _open_address(env: Mapping[str, str]) -> str | None:
 
     Root's Podman is another than a user's, whatever folder a variable names.
     """
-    said = env.get("CONTAINER_HOST")
-    if said and said.startswith("ssh:"):
+    said = address("podman", env)
+    if said.startswith("ssh:"):
         what = "docker-compose does not reach a Podman over ssh"
         raise MachineError(what, said, f"Use podman-compose: {CHOICE}=podman-compose")
     if said:

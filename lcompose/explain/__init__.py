@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lcompose.errors import UsageError
-from lcompose.explain import overlay, runtimes, written
+from lcompose.explain import natively, overlay, runtimes, written
 from lcompose.explain.evidence import DEFAULT, OURS, Cause, Evidence, Explained
 from lcompose.explain.fields import AS_MADE, DOCS, NOT_SET, fields_of, settings_of
 from lcompose.schema import suggestion
@@ -42,6 +42,8 @@ def explained(evidence: Evidence) -> tuple[Explained, ...]:
 
 def _service(service: Service, evidence: Evidence) -> Iterator[Explained]:
     own = {row.field: row for row in (*fields_of(service, evidence), *runtimes.rows(service, evidence))}
+    if service.name in evidence.processes:
+        return natively.rows(service, own, evidence)
     before = written.own_words(service, own, evidence)
     return written.joined(own, before, list(overlay.words_of(service.name, before, evidence)))
 

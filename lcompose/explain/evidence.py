@@ -59,8 +59,8 @@ class Evidence:
 
     ``layers`` are the layers of settings, lowest first; ``documents`` what they were read from, by the
     layer's name; ``variables`` the names that the environment or .env has. ``file`` is the compose file
-    that is rendered, ``ours`` the same without a person's own words of Compose. ``named_by`` is the layer
-    that gave the project its name.
+    that is rendered, ``ours`` the same without a person's own words of Compose, and ``processes`` what the
+    process file has of each service that is run so. ``named_by`` is the layer that gave the project its name.
     """
 
     resolved: Resolved
@@ -70,6 +70,7 @@ class Evidence:
     variables: frozenset[str] = frozenset()
     file: Tree = field(default_factory=dict)
     ours: Tree = field(default_factory=dict)
+    processes: Mapping[str, Tree] = field(default_factory=dict)
     named_by: Cause | None = None
 
     def is_set(self, name: str) -> str:

@@ -139,7 +139,7 @@ def by_setting(path: Steps, evidence: Evidence) -> Cause | None:
     layer = evidence.settings.origin.get(".".join(path))
     if layer is None:
         return None
-    doc = DOCS.get(".".join(path[:3] if "env" in path else path), "")
+    doc = DOCS.get(".".join(path[: path.index("env") + 1] if "env" in path else path), "")
     said = [(one.name, value_at(one.tree, path)) for one in evidence.layers]
     below = tuple((name, shown(".".join(path), value)) for name, value in said if value is not None and name != layer)
     return Cause(layer, place_of_setting(layer, path, evidence), doc, below)

@@ -110,6 +110,8 @@ REASONS: Mapping[str, str] = {
     "shm_size": "its processes share memory",
     "stop_grace": "seconds between being asked to end and being ended",
     "gauge": "the metric that tells how many requests it works on",
+    "extra_hosts": "by this name it finds the services that are processes of this machine",
+    "log_rotation": "so much of its log is kept",
 }
 
 # Volumes by name, where a place that a document names is not the reason.
@@ -135,6 +137,7 @@ NOT_THERE: Mapping[str, str] = {
     "log_rotation": "the engine's own rule holds",
     "user": "whoever runs it may write its volume",
     "gauge": "it has no metric that tells whether it is at work",
+    "extra_hosts": "it calls no service that is a process, or its engine has a name for this machine by itself",
     "probe.status": "any answer that is no error",
     "probe.field": "the answer alone counts",
     "probe.expected": "the answer alone counts",
@@ -210,6 +213,30 @@ IN_FILE: Mapping[str, str] = {
     "configs": "your file with the changes that 'lcompose explain' shows, for",
     "x-podman": "a pod of its own would be left behind",
     "beside": "lcompose needs it",
+}
+
+# Words of the process file that are written for what is decided elsewhere.
+IN_PROCESSES: Mapping[str, str] = {
+    "llama-stack.command": "uv starts this version, with the packages that its providers need",
+    "checkout": "uv starts what is in the checkout, in the environment that this describes",
+    "program": "the program of this machine that does what the image does; it must be installed",
+    "directory": "your folder: what you say of paths starts there",
+    "environment": "what its image sets, or the GPUs that it is to see",
+    "inherit": "passed on by name, so that no file holds the value: your documents name it, or the program reads it",
+    "defaults": "holds where the variable is not set",
+    "ports": "it must listen somewhere: on this machine only, at its own port",
+    "after": "it is started when these are, and stopped before them",
+    "beside": "the engine that has the other services as containers",
+    "called": "containers call it: it can be reached where they find this machine",
+    "labels": "for 'status': how it is run",
+    "digest": "a digest of all that it is and reads: when this changes, it is made anew",
+}
+
+# What is true of containers, said of a process.
+OF_PROCESSES: Mapping[str, str] = {
+    "healthcheck.command": "run on this machine, with the Python that runs lcompose",
+    "log_rotation": "four files of 50 MB are kept",
+    "publish": "a process listens on this machine in any case: on 127.0.0.1 alone",
 }
 
 # Words of which more is known when the engine's compose has read the file.

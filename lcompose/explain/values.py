@@ -46,7 +46,7 @@ def without_secrets(path: Steps, value: Any) -> Any:
 
 
 # Words under which people choose names, whose values are texts.
-NAMED_VALUES = ("environment", "build", "labels", "annotations", "x-environment")
+NAMED_VALUES = ("environment", "defaults", "build", "labels", "annotations", "x-environment")
 DEFAULT_IN_COMPOSE = re.compile(r"(\$\{\w+:?[-+])([^}]*)")
 
 

@@ -133,10 +133,12 @@ def _order(service: Service, other: str, own: Rows) -> Cause:
     return Cause(ordered.layer, ordered.where, IN_FILE["ordered" if service.ordered else "parallel"])
 
 
-def joined(own: Rows, before: Mapping[Steps, Any], found: Sequence[Explained]) -> Iterator[Explained]:
+def joined(
+    own: Rows, before: Mapping[Steps, Any], found: Sequence[Explained], same: Mapping[str, str] = SAME
+) -> Iterator[Explained]:
     """Fields of ours with what stands in the file for them; then the words that are no field of ours."""
     by_word = {one.field: one for one in found}
-    names = {field: word for word, field in SAME.items()}
+    names = {field: word for word, field in same.items()}
     gone = {".".join(path) for path in before} - set(by_word)
     for name, field in own.items():
         word = names.get(name, name)
@@ -144,7 +146,7 @@ def joined(own: Rows, before: Mapping[Steps, Any], found: Sequence[Explained]) -
     for one in found:
         if one.field not in own:
             # Under its other name it is answered too.
-            yield replace(one, listed=SAME.get(one.field, "") not in own and not _is_mounted_document(one, own))
+            yield replace(one, listed=same.get(one.field, "") not in own and not _is_mounted_document(one, own))
 
 
 def _as_in_file(field: Explained, found: Explained | None) -> Explained:

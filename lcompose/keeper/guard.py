@@ -8,14 +8,12 @@ import sys
 import time
 from contextlib import suppress
 
-from lcompose.keeper import processes, record
+from lcompose.keeper import FAILED, WAS_KILLED, processes, record
 from lcompose.keeper.child import exit_code
 from lcompose.keeper.keep import Keeper, Orders
 from lcompose.keeper.limits import Groups
 
 KILLED = 137
-WAS_KILLED = "its supervisor was killed"
-FAILED = "its supervisor failed"
 PAUSE = 0.01
 UP = ("running", "restarting")
 
@@ -32,11 +30,21 @@ def main() -> None:
     # What the keeper leaves behind comes to us.
     processes.adopt_orphans()
     guard = os.getpid()
+    if orders.relays and (why := _opened(orders.relays, (held, report))):
+        os.write(report, why.encode())
+        return
     keeper = os.fork()
     if not keeper:
         _keep(orders, guard, report)
     os.close(report)
     _guard(orders, keeper)
+
+
+def _opened(relays: list[tuple[str, str, int]], ours: tuple[int, ...]) -> str:
+    # Only what containers call needs sockets, and their modules take time.
+    from lcompose.keeper import relay
+
+    return relay.opened(relays, ours)
 
 
 def _keep(orders: Orders, guard: int, report: int) -> None:

@@ -10,10 +10,10 @@ import signal
 import time
 from contextlib import suppress
 
-from lcompose.keeper import processes, record
+from lcompose.keeper import FOLDER_GONE, processes, record
 from lcompose.keeper.child import Refused, exit_code, start
 from lcompose.keeper.limits import Groups
-from lcompose.keeper.log import Lines, Log, stamp
+from lcompose.keeper.log import OURS, Lines, Log, stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ FIRST_PAUSE, LONGEST_PAUSE, RAN_WELL = 0.1, 60.0, 10.0
 # Seconds between two looks at whether our folder is still there, and between two goes at killing.
 LOOK_EVERY, KILL_EVERY = 1.0, 0.02
 NEVER = float("inf")
-FOLDER_GONE = "its folder was removed while it ran"
 
 
 class Orders:
@@ -47,6 +46,26 @@ class Orders:
         self.groups: list[tuple[str, dict[str, str]]] = found["groups"]
         self.hidden: list[str] = found["hidden"]
         self.unenforced: str = found["unenforced"]
+        self.socket: str = found["socket"]
+        self.relays: list[tuple[str, str, int]] = found.get("relays", [])
+
+
+def remove_left(path: str) -> None:
+    """Removes the socket that a process left at a path, unless somebody listens there by now."""
+    import stat
+
+    with suppress(OSError):
+        if path and stat.S_ISSOCK(os.lstat(path).st_mode) and not _listens(path):
+            os.unlink(path)
+
+
+def _listens(path: str) -> bool:
+    # Of no use to most, and slow to import.
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(1)
+        return asking.connect_ex(path) == 0
 
 
 class Keeper:
@@ -151,7 +170,12 @@ class Keeper:
     def _start(self, *, again: bool = False) -> None:
         self.again_at = self.kill_at = NEVER
         self.code = None
+        if again:
+            remove_left(self.orders.socket)
         unenforced = self.groups.make()
+        if unenforced:
+            note = f"its limits cannot be enforced: {unenforced}\n"
+            self.log.write(stamp(time.time_ns()) + OURS + note.encode())
         restarts = self.record.fields["restarts"]
         assert isinstance(restarts, int)
         restarts += again

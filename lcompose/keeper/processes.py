@@ -83,6 +83,18 @@ def marked(mark: str) -> list[Process]:
     return found
 
 
+def is_of(pid: int, mark: str) -> bool:
+    """Whether a process, or one that it came of, has a mark: some write over what the kernel shows of their own."""
+    wanted = f"{MARK}={mark}".encode()
+    while pid > 1:
+        with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as stream:
+            if wanted in stream.read().split(b"\0"):
+                return True
+        found = _stat(pid)
+        pid = int(found[_PARENT]) if found else 0
+    return False
+
+
 def _all() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 

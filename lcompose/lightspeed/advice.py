@@ -63,14 +63,16 @@ def _documents(config: Configuration) -> list[tuple[Node, Any]]:
     return [*own, (config.run, config.run_values)] if server_is_ours(config) else own
 
 
-def advice(config: Configuration, rewritten: Sequence[Set[Path]] = NOTHING) -> list[Finding]:
+def advice(config: Configuration, rewritten: Sequence[Set[Path] | None] = NOTHING) -> list[Finding]:
     """Addresses that mean this machine here, and the container itself in a container.
 
-    ``rewritten`` are the paths of both documents at which another address will stand.
+    ``rewritten`` are the paths of both documents at which another address will stand; None for a document
+    that no container reads.
     """
     return [
         _local_address(node, path)
         for (node, values), changed in zip(_documents(config), rewritten, strict=False)
+        if changed is not None
         for path, leaf in leaves(node)
         if path
         and not is_within(path, changed)

@@ -63,7 +63,8 @@ _TOOLS: Record = {
 }
 
 _LOCAL: Record = {
-    "entrypoint": Key(listing(text(min_length=1)), required=True, doc="The program, and words that stand first."),
+    "entrypoint": Key(listing(text(min_length=1)), doc="The program, and words that stand first."),
+    "instead": Key(text(), doc="The companion that is the same as a program, where this one is an image only."),
     "command": Key(listing(text()), doc="More words after those of its container."),
     "files": Key(listing(text(pattern="^/")), doc="Files of the container that it has to itself."),
 }
@@ -97,6 +98,7 @@ COMPANION: Record = {
     "tmpfs": Key(listing(text()), doc="Directories in memory, where the root is read-only."),
     "keep_capabilities": Key(listing(text()), doc="Capabilities that its image cannot do without."),
     "log_levels": Key(mapping(mapping(text())), doc="Its variables, and their values by level of logs."),
+    "architectures": Key(mapping(text()), doc="Expressions for those that its images have code for, by vendor."),
     "limits": Key(record(LIMITS)),
     "shm_size": Key(text()),
     "stop_grace": Key(positive(), doc="Seconds that it has to end."),
@@ -167,7 +169,9 @@ class Companion:
     weights: str = ""
     provider: ProviderFacts | None = None
     local: Local | None = None
+    instead: str = ""
     log_levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    architectures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +230,10 @@ def companion(name: str, vendor: str = CPU) -> Companion:
         many_models=tree.get("many_models", False),
         weights=tree.get("weights", ""),
         provider=ProviderFacts(**tree["provider"]) if "provider" in tree else None,
-        local=_local(tree["local"], script) if "local" in tree else None,
+        local=_local(tree["local"], script) if "entrypoint" in tree.get("local", {}) else None,
+        instead=tree.get("local", {}).get("instead", ""),
         log_levels=tree.get("log_levels", {}),
+        architectures=tree.get("architectures", {}),
     )
 
 

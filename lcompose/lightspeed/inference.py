@@ -92,6 +92,7 @@ def inference(asked: Asked, settings: Settings, machine: Machine | None = None) 
         *_about_tools(wish, told),
         *_about_memory(wish, models, machine),
         *_about_gpus(wish, gpus, machine),
+        *_about_architecture(wish, machine),
         *_about_log_level(wish, settings.services[INFERENCE].log_level),
     ]
     beside = Companions(
@@ -257,7 +258,7 @@ def _about_models(
 def _service(wish: Wish, told: Serving, machine: Machine | None, log_level: str) -> Service:
     kind = wish.kind
     levels = {name: values[log_level] for name, values in kind.log_levels.items() if log_level in values}
-    made = named(kind, INFERENCE, {**dict(wish.vendor.environment), **levels}, told)
+    made = named(kind, INFERENCE, {**dict(wish.vendor.environment), **_pinned(wish, machine), **levels}, told)
     return replace(
         made,
         ports=(Port("127.0.0.1", kind.port, kind.port),),
@@ -265,6 +266,16 @@ def _service(wish: Wish, told: Serving, machine: Machine | None, log_level: str)
         accelerator=_request(wish, machine) if wish.on_gpu else None,
         shm_size=wish.vendor.shm_size if kind.on_several else made.shm_size,
     )
+
+
+def _pinned(wish: Wish, machine: Machine | None) -> dict[str, str]:
+    """The variable that holds an image to the GPUs that are chosen; some images ask for all that there are."""
+    if not wish.vendor.visible or not wish.ids:
+        return {}
+    there = machine.of(wish.vendor.gpu) if machine else ()
+    # An address on the bus is no name to the vendor's runtime.
+    by_address = {gpu.pci: gpu.uuid or str(gpu.index or 0) for gpu in there}
+    return {wish.vendor.visible: ",".join(by_address.get(one, one) for one in wish.ids)}
 
 
 def _limits(wish: Wish, usual: Limits, models: Sequence[str]) -> Limits:
@@ -312,6 +323,16 @@ def _about_gpus(wish: Wish, gpus: int, machine: Machine | None) -> list[Finding]
         return []
     what = f"of {there} GPUs the model is spread over {gpus}: most can be cut in 2, 4 or 8 parts only"
     return [_warning("gpu_ids", what, f"Choose {gpus} with --gpu-ids, and others can use the rest.")]
+
+
+def _about_architecture(wish: Wish, machine: Machine | None) -> list[Finding]:
+    known = wish.kind.architectures.get(wish.vendor.gpu)
+    gpus = model_memory.chosen(machine, wish.vendor.gpu, wish.ids) if machine and known else ()
+    strange = next((gpu for gpu in gpus if gpu.arch and not re.fullmatch(known or "", gpu.arch)), None)
+    if strange is None:
+        return []
+    what = f"the image of {wish.server} has no code for {strange.name or wish.vendor.title} ({strange.arch})"
+    return [_warning("inference", what, "Take a server that has, such as --inference ollama, or other GPUs.")]
 
 
 def _about_log_level(wish: Wish, level: str) -> list[Finding]:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Verdict = Literal["ok", "differs", "failed", "absent"]
+Verdict = Literal["ok", "differs", "failed", "absent", "refused"]
+# What is no difference: all do the same, or nothing could be compared.
+HOLDS: tuple[Verdict, ...] = ("ok", "absent", "refused")
 
 NOTHING = "(nothing)"
 PLAIN = re.compile(r"[^.\[\]\"]+")
@@ -33,7 +35,8 @@ class Seen:
     """What a leg did at one assertion: a value to compare, what is wrong by itself, or why it says nothing.
 
     ``told`` is a word for people, such as an HTTP status; ``seconds`` is how long it took. ``alike`` is what it
-    is worth where it agrees with the others: a failure that all legs share is a failure.
+    is worth where it agrees with the others: a failure that all legs share is a failure, and what all refuse
+    without a token says nothing.
     """
 
     value: Any = None
@@ -67,7 +70,7 @@ class Row:
     @property
     def agrees(self) -> bool:
         """Whether no leg failed, and none differs."""
-        return all(verdict in ("ok", "absent") for verdict in self.verdicts.values())
+        return all(verdict in HOLDS for verdict in self.verdicts.values())
 
 
 def compare(

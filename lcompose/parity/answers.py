@@ -18,8 +18,12 @@ EVENTS = "text/event-stream"
 # Keys under which a stream has a piece of the model's text.
 PIECES = ("token", "content", "delta", "text", "response")
 LONGEST_SHOWN = 120
-# What is there for whoever has a token; and what an older Lightspeed Core does not have.
-REFUSED, NO_SUCH_PATH = (401, 403), 404
+# What is there for whoever has a token.
+REFUSED = (401, 403)
+# What is answered for a path that there is not, in an older Lightspeed Core; other things may be missing, too.
+NO_SUCH_PATH = (404, {"detail": "Not Found"})
+# Of a stream, that it went wrong after its status was sent.
+ERROR = "error"
 
 
 def seen(
@@ -39,16 +43,23 @@ def seen(
         return Seen(problem=problem, told=str(reply.status))
     compared = _COMPARED[request.compare](_without(body, request.ignore), ground, texts)
     value = {"status": reply.status, "type": reply.kind, "body": compared}
-    return Seen(value, told=str(reply.status), alike=_alike(reply.status, request))
+    return Seen(value, told=str(reply.status), alike=_alike(reply.status, body, request))
 
 
-def _alike(status: int, request: Request) -> Verdict:
+def _alike(status: int, body: Any, request: Request) -> Verdict:
     """What an answer of ours is worth that all legs give; a person says by ``expect`` what theirs is to be."""
     if not request.right:
         return "ok"
-    if status in REFUSED or status // 100 == request.right:
-        return "ok"
-    return "absent" if status == NO_SUCH_PATH else "failed"
+    if status in REFUSED:
+        return "refused"
+    if (status, body) == NO_SUCH_PATH:
+        return "absent"
+    return "ok" if status // 100 == request.right and not _broke_off(body) else "failed"
+
+
+def _broke_off(body: Any) -> bool:
+    stream = body.get("stream") if isinstance(body, Mapping) else None
+    return isinstance(stream, list) and any(one["kind"] == ERROR for one in stream)
 
 
 def _body(reply: Reply) -> Any:

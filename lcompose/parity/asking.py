@@ -6,7 +6,7 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -85,10 +85,14 @@ def _connection(address: Address, seconds: float) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(HERE, address.port, timeout=seconds, context=context)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on now, no two of them the same."""
+def free_ports(count: int, taken: Collection[int] = ()) -> list[int]:
+    """Ports of this machine that nobody listens on now, no two of them the same, and none that is promised."""
+    found: list[int] = []
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
+        while len(found) < count:
+            # Each is held until there are enough, so that none comes twice.
+            probe = stack.enter_context(socket.socket())
             probe.bind((HERE, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+            port = int(probe.getsockname()[1])
+            found += [] if port in taken else [port]
+    return found

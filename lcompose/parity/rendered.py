@@ -13,7 +13,7 @@ from lcompose.errors import Position
 from lcompose.load import parse, plain
 from lcompose.programs import READ_BY_ALL, READ_BY_UV
 
-MAINS = ("compose.yaml", "processes.yaml")
+CONTAINERS, PROCESSES = MAINS = ("compose.yaml", "processes.yaml")
 # Variables that say where a process finds this machine's things, and not what it does: images have their own.
 PLACES = frozenset({"PYTHONPYCACHEPREFIX", *READ_BY_ALL, *READ_BY_UV})
 
@@ -23,6 +23,8 @@ class Rendered:
     """A leg's files, read again. ``probes`` has a service's port and scheme, ``published`` those that are open here.
 
     ``volumes`` has the folders of containers that are one, by its name; processes have them below one folder.
+    ``files`` are what containers have of this machine, by their place in them; ``natively`` says that some
+    are processes.
     """
 
     services: tuple[str, ...]
@@ -31,6 +33,8 @@ class Rendered:
     environment: Mapping[str, Mapping[str, str]]
     documents: Mapping[str, Any] = field(default_factory=dict)
     volumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    natively: bool = False
 
 
 def rendered(documents: Mapping[str, str], env: Mapping[str, str]) -> Rendered:
@@ -38,26 +42,27 @@ def rendered(documents: Mapping[str, str], env: Mapping[str, str]) -> Rendered:
 
     Raises: ConfigError for a variable that must be set and is not.
     """
-    main = next(name for name in MAINS if name in documents)
-    tree: Mapping[str, Any] = plain(parse(documents[main].encode(), main))
-    services: Mapping[str, Any] = tree.get("services") or {}
-    variables = _literal if main == "processes.yaml" else _filled
+    mains = {name: plain(parse(documents[name].encode(), name)) for name in MAINS if name in documents}
+    by_main: dict[str, Mapping[str, Any]] = {name: tree.get("services") or {} for name, tree in mains.items()}
+    services = {name: one for found in by_main.values() for name, one in found.items()}
+    mounts = [one for service in services.values() for one in service.get("volumes") or () if isinstance(one, Mapping)]
     return Rendered(
         tuple(services),
         {name: probe for name, one in services.items() if (probe := _probe(one))},
         {name: _targets(one.get("ports") or ()) for name, one in services.items()},
-        {name: variables(one, env) for name, one in services.items()},
+        {name: VARIABLES[main](one, env) for main, found in by_main.items() for name, one in found.items()},
         {
             posixpath.basename(name): plain(parse(text.encode(), name))
             for name, text in documents.items()
-            if name != main and name.endswith((".yaml", ".yml"))
+            if name not in MAINS and name.endswith((".yaml", ".yml"))
         },
-        {name: _mounted(name, services.values()) for name in tree.get("volumes") or ()},
+        {name: _mounted(name, mounts) for tree in mains.values() for name in tree.get("volumes") or ()},
+        {str(one["target"]): str(one["source"]) for one in mounts if one.get("type") == "bind"},
+        PROCESSES in mains,
     )
 
 
-def _mounted(volume: str, services: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    mounts = (mount for one in services for mount in one.get("volumes") or () if isinstance(mount, Mapping))
+def _mounted(volume: str, mounts: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(one["target"]) for one in mounts if one.get("source") == volume))
 
 
@@ -87,10 +92,17 @@ def _filled(service: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str
     return {name: filled(value, env, where, name) for name, value in values.items() if value is not None}
 
 
+VARIABLES = {CONTAINERS: _filled, PROCESSES: _literal}
+
+
 def comparable(environment: Mapping[str, Mapping[str, str]], *, anywhere: bool) -> dict[str, dict[str, str]]:
-    """The variables of each service, without those of its place where a leg is at another place."""
-    gone = PLACES if anywhere else frozenset[str]()
+    """The variables of each service, without those of its place where a leg is at another place.
+
+    There, one that is empty is as good as none: processes are not handed it.
+    """
     return {
-        service: {name: value for name, value in sorted(given.items()) if name not in gone}
+        service: {
+            name: value for name, value in sorted(given.items()) if not anywhere or (value and name not in PLACES)
+        }
         for service, given in environment.items()
     }

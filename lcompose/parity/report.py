@@ -15,9 +15,18 @@ from lcompose.parity import Row, Seen, Verdict
 Redact = Callable[[str], str]
 
 MOST_SHOWN = 12
-MARKS: Mapping[Verdict, str] = {"ok": "ok", "differs": "DIFFERS", "failed": "FAILED", "absent": "-"}
+MARKS: Mapping[Verdict, str] = {
+    "ok": "ok",
+    "differs": "DIFFERS",
+    "failed": "FAILED",
+    "absent": "-",
+    "refused": "refused",
+}
 ALL_FAIL = "it answered {}, as the others do: that they agree does not make it right"
 NO_SUCH_PATH = "there is no such path"
+REFUSED = "it is refused, as by the others, for want of a token: send one with --header, or by parity.yaml"
+WHY_NOT: Mapping[Verdict, str] = {"absent": NO_SUCH_PATH, "refused": REFUSED}
+SEND_ONE = "Send one: --header 'Authorization: Bearer ${NAME}'"
 # What XML 1.0 cannot hold, whatever a service says.
 NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -31,7 +40,8 @@ def lines(rows: Sequence[Row], legs: Sequence[str]) -> list[str]:
     """A table, and below it what differs."""
     cells = [(row.assertion, *(_cell(row, leg) for leg in legs)) for row in rows]
     table = aligned([("ASSERTION", *(leg.upper() for leg in legs)), *cells])
-    return [*table, *(line for row in rows if not row.agrees for line in _details(row)), "", _verdict(rows, legs)]
+    details = (line for row in rows if not row.agrees for line in _details(row))
+    return [*table, *details, "", _verdict(rows, legs), *_refused(rows)]
 
 
 def _cell(row: Row, leg: str) -> str:
@@ -40,9 +50,15 @@ def _cell(row: Row, leg: str) -> str:
 
 def _verdict(rows: Sequence[Row], legs: Sequence[str]) -> str:
     wrong = [row.assertion for row in rows if not row.agrees]
-    if not wrong:
-        return f"{', '.join(legs)} agree in {len(rows)} assertions."
-    return f"{len(wrong)} of {len(rows)} assertions do not hold: {', '.join(wrong)}."
+    if wrong:
+        return f"{len(wrong)} of {len(rows)} assertions do not hold: {', '.join(wrong)}."
+    return f"{', '.join(legs)} agree in {len(rows)} assertions."
+
+
+def _refused(rows: Sequence[Row]) -> Iterator[str]:
+    found = [row.assertion for row in rows if "refused" in row.verdicts.values()]
+    if found:
+        yield f"Refused for want of a token: {', '.join(found)}. {SEND_ONE}"
 
 
 def _details(row: Row) -> Iterator[str]:
@@ -89,7 +105,7 @@ def _on_leg(row: Row, leg: str, seen: Seen) -> dict[str, Any]:
         "seconds": round(seen.seconds, 3),
         "told": seen.told,
         "problem": seen.problem or (ALL_FAIL.format(seen.told) if row.verdicts[leg] == "failed" else ""),
-        "absent": seen.absent or (NO_SUCH_PATH if row.verdicts[leg] == "absent" else ""),
+        "absent": seen.absent or WHY_NOT.get(row.verdicts[leg], ""),
         "differences": [
             {"path": one.path, "wanted": one.wanted, "found": one.found} for one in row.differences.get(leg, ())
         ],
@@ -113,8 +129,8 @@ def _suite(root: ElementTree.Element, rows: Sequence[Row], leg: str, redact: Red
         case = ElementTree.SubElement(
             suite, "testcase", classname=f"parity.{leg}", name=_xml(redact(row.assertion)), time=seconds
         )
-        if row.verdicts[leg] == "absent":
-            ElementTree.SubElement(case, "skipped", message=_xml(redact(row.seen[leg].absent or NO_SUCH_PATH)))
+        if why_not := WHY_NOT.get(row.verdicts[leg]):
+            ElementTree.SubElement(case, "skipped", message=_xml(redact(row.seen[leg].absent or why_not)))
         elif row.verdicts[leg] != "ok":
             text = _xml(redact("\n".join(_detail(row, leg))))
             message = f"{row.assertion} {row.verdicts[leg]} on {leg}"

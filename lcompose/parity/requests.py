@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from lcompose.dotenv import filled
-from lcompose.errors import ConfigError, Finding, Position
+from lcompose.errors import ConfigError, Finding, Position, UsageError
 from lcompose.load import Node, leaves, locate, lookup, parse, plain
 from lcompose.load import Path as Steps
 from lcompose.schema import Key, Record, anything, check, choice, listing, mapping, record, suggestion, text, whole
@@ -21,6 +21,10 @@ SERVER = "llama-stack"
 QUESTION = {"query": "Say hello."}
 MOST_HEADERS = re.compile(r"AUTH|COOKIE", re.IGNORECASE)
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})")
+
+HEADER_NAME, HEADER_VALUE = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", r"[ -~]*"
+HEADER = re.compile(rf"(?P<name>{HEADER_NAME}): *(?P<value>{HEADER_VALUE})")
+OPTION, EXAMPLE = "--header", "Write such as --header 'Authorization: Bearer ${NAME}', and set the variable NAME."
 
 JSON_PATH = text(pattern=r"^(\$\.)?[^.\[\]]+(\.[^.\[\]]+|\[(\d+|\*)\])*$")
 PATH_DOC = "Write such as models[0].identifier, or models[*].identifier for all of them."
@@ -37,7 +41,7 @@ REQUEST: Record = {
     "method": Key(choice("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")),
     "path": Key(text(pattern=r"^/[!-~]*$"), required=True, doc="The path on the service; it begins with /."),
     "headers": Key(
-        mapping(text(pattern=r"^[ -~]*$"), text(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")), doc="One line of ASCII."
+        mapping(text(pattern=f"^{HEADER_VALUE}$"), text(pattern=f"^{HEADER_NAME}$")), doc="One line of ASCII."
     ),
     "body": Key(anything(), doc="The body; it is sent as JSON."),
     "compare": Key(choice("values", "shape"), doc="Whether values must be the same, or only keys and types."),
@@ -114,6 +118,37 @@ def asked(data: bytes, name: str, services: Sequence[str], env: Mapping[str, str
     own = [_request(one, index, node, env) for index, one in enumerate(checked.value)]
     names = {one.name for one in own}
     return Asked((*(one for one in OURS if one.name not in names), *own), frozenset(_variables(node)))
+
+
+def with_headers(found: Asked, lines: Sequence[str], env: Mapping[str, str]) -> Asked:
+    """The same with headers for Lightspeed Core, ``NAME: VALUE`` each; a request's own count more.
+
+    Raises: UsageError.
+    """
+    given = dict(_header(line, env) for line in lines)
+    requests = tuple(_with(one, given) if one.service == LCORE else one for one in found.requests)
+    return replace(
+        found, requests=requests, variables=found.variables | {name for one in lines for name in _names(one)}
+    )
+
+
+def _header(line: str, env: Mapping[str, str]) -> tuple[str, str]:
+    written = HEADER.fullmatch(line)
+    if written is None:
+        raise UsageError("a header is written as NAME: VALUE", OPTION, EXAMPLE)
+    name, value = written["name"], written["value"]
+    if (SECRET_NAME.search(name) or MOST_HEADERS.search(name)) and not _names(value):
+        raise UsageError("this is a secret, and other users of this machine see it", OPTION, EXAMPLE)
+    unset = next((one for one in _names(value) if one not in env), "")
+    if unset:
+        raise UsageError(f"the variable {unset} is not set", OPTION, f"Set {unset}, in the environment or in .env.")
+    return name, filled(value, env, Position(OPTION))
+
+
+def _with(request: Request, given: Mapping[str, str]) -> Request:
+    own = {name.lower() for name in request.headers}
+    more = {name: value for name, value in given.items() if name.lower() not in own}
+    return replace(request, headers={**more, **request.headers})
 
 
 def variables_of(data: bytes, name: str) -> set[str]:

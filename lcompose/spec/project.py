@@ -63,7 +63,7 @@ class Probe:
     """The readiness probe that lcompose runs from outside: an HTTP GET and what it must answer.
 
     ``status`` is the one that is wanted; 0 takes any that is no error. With the scheme ``tcp``, an
-    open connection is answer enough.
+    open connection is answer enough. A process may listen at a ``socket``, which is a file, and not at the port.
     """
 
     port: int
@@ -73,6 +73,7 @@ class Probe:
     expected: str = ""
     bearer: str = ""
     status: int = 0
+    socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Service:
     on. ``afterwards`` is a program that is begun in its container once all services are ready.
 
     ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
+    ``extra_hosts`` are names of this machine for its container, in Compose's words.
     ``user`` is the number of the image's user, where it must be the owner of what the service writes:
     a rootless engine makes it the person's own; 0 is of no concern.
     """
@@ -165,6 +167,7 @@ class Service:
     stop_grace: int = 10
     gauge: str = ""
     user: int = 0
+    extra_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ class Container:
     ``most_restarts`` is the limit of ``restart``, 0 for none. ``created``, ``started`` and ``finished``
     are in seconds since 1970, 0 for never. ``check`` is the health check that it was made with, whether
     the file or the image has it. ``parts`` are what drift is told by: the name of a part, and a digest.
-    ``oneoff`` is one that somebody runs beside the service's own.
+    ``oneoff`` is one that somebody runs beside the service's own. ``pid`` is its first process while it runs, as
+    the engine's machine numbers it, 0 for none; ``runtime`` says whether it is a process and no container, and
+    ``log`` which file of ours its log goes into, if one does.
     """
 
     id: str
@@ -47,6 +49,9 @@ class Container:
     check: Healthcheck | None = None
     parts: tuple[tuple[str, str], ...] = ()
     oneoff: bool = False
+    pid: int = 0
+    runtime: Literal["container", "local"] = "container"
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class TargetFacts:
     ``target`` names what is generated for. ``form`` says how documents travel: inside the one file,
     as files beside it, or as files that only lcompose itself runs. ``reader`` is the program that reads
     them, and ``compose_version`` its version. ``machine`` is where it will run, if that is known. ``natively``
-    has the programs that are started where there are no containers.
+    has the programs of the services that are no containers; for a container engine, of some of them.
     """
 
     target: str = "docker"

@@ -23,15 +23,20 @@ class Place:
 
     ``digests`` has the digest of each file of the host that is mounted. ``home`` is the person's folder,
     which the paths in their own words of Compose start from; without one it is ``directory``.
+    ``processes`` is where the documents of processes lie, if elsewhere, and ``volumes`` where their volumes do.
     """
 
     directory: str
     digests: Mapping[str, str]
     home: str = ""
+    processes: str = ""
+    volumes: str = ""
 
 
+# The target that has no containers.
+LOCAL = "local"
 # Modules that targets share, and that are none.
-SHARED = {"words", "devices"}
+SHARED = {"words", "devices", "mixed", "sockets"}
 
 Translate: TypeAlias = Callable[[Project, TargetFacts, Place], Bundle]
 
@@ -47,6 +52,7 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
 
     Raises: UsageError for what the target would drop in silence.
     """
-    module = import_module(f"{__name__}.{facts.target}")
+    both = facts.natively is not None and facts.target != LOCAL
+    module = import_module(f"{__name__}.{'mixed' if both else facts.target}")
     bundle: Bundle = module.translate(project, facts, place)
     return bundle

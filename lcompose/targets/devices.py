@@ -13,7 +13,7 @@ from typing import Any
 
 from lcompose import vendors
 from lcompose.errors import MachineError
-from lcompose.spec.machine import DeviceNode
+from lcompose.spec.machine import DeviceNode, Machine
 from lcompose.spec.project import AcceleratorRequest
 from lcompose.spec.target import TargetFacts
 from lcompose.vendors import Vendor
@@ -26,6 +26,8 @@ KEEP_GROUPS = "keep-groups"
 FOR_ALL = 0o006
 # Docker answers a request for the vendor's driver from a specification, if there is one, since then.
 CDI_FIRST = (29, 2)
+# Docker reads specifications without being told to since then.
+CDI_ON = (28, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Row:
 
     ``by`` is what the vendor's GPUs are asked for by: their ``driver``, or their device ``nodes``. A ``form``
     that is not one of FORMS does not exist: ``why`` is what would happen, and ``fix`` the way out.
-    With ``only_cdi`` it is for a machine that has a specification, and not the hook that the driver needs.
+    With ``only_cdi`` it is for a machine that has a specification, and no hook that the driver could use.
     """
 
     by: str
@@ -51,9 +53,9 @@ class Row:
 NO_WAY = "no way is known to give {title} GPUs there"
 OTHER_READER = "Use podman-compose (PODMAN_COMPOSE_PROVIDER=podman-compose), or Podman 5.4 or later."
 ROWS = (
-    # Engines have CDI on by themselves since 28.2. Compose takes its names for files before 2.30.
-    Row("driver", "docker", "docker-compose", (28, 2), (2, 30), "cdi names", only_cdi=True),
-    Row("driver", "docker", "docker-compose", (28, 2), (), "cdi reservation", only_cdi=True),
+    # Compose takes the names of CDI for files before 2.30.
+    Row("driver", "docker", "docker-compose", CDI_ON, (2, 30), "cdi names", only_cdi=True),
+    Row("driver", "docker", "docker-compose", CDI_ON, (), "cdi reservation", only_cdi=True),
     # Before 2.30 Compose takes this word, and leaves the GPU out.
     Row("driver", "docker", "docker-compose", (), (2, 30), "gpus"),
     Row("driver", "docker", "docker-compose", (), (), "reservation"),
@@ -223,7 +225,7 @@ def _without_specification(
     if stale:
         what = f"the CDI specification {stale[0]} is out of date, or cannot be read"
     first = "Run" if _has_toolkit(vendor, facts) else "Install the vendor's container toolkit, then run"
-    return MachineError(what, "gpu", f"{first}: {vendor.make_cdi}")
+    return MachineError(what, "gpu", f"{first}: {vendors.make_cdi(vendor, facts.machine, *stale[:1])}")
 
 
 def _other_names(vendor: Vendor, facts: TargetFacts, there: tuple[str, ...]) -> str:
@@ -243,13 +245,26 @@ def _needs_hook(vendor: Vendor, facts: TargetFacts) -> None:
     """
     if facts.machine is None or facts.machine.wsl:
         return
+    if vendors.is_on_board(vendor, facts.machine):
+        raise _not_by_driver(vendor, facts.machine, facts)
     if not _has_hook(vendor, facts):
         what = f"Docker needs {vendor.hook} to give {vendor.title} GPUs, and it is not installed"
         raise MachineError(what, "gpu", vendor.get_toolkit)
     stale = _stale(vendor, facts)
     if stale and facts.engine_version >= CDI_FIRST and not facts.machine.cdi_devices(vendor.cdi_kind):
         what = f"Docker looks at the CDI specification {stale[0]} first, and it is out of date, or cannot be read"
-        raise MachineError(what, "gpu", f"Run: {vendor.make_cdi}")
+        raise MachineError(what, "gpu", f"Run: {vendors.make_cdi(vendor, facts.machine, stale[0])}")
+
+
+def _not_by_driver(vendor: Vendor, machine: Machine, facts: TargetFacts) -> MachineError:
+    """Of a board's GPU the hook says "not supported"."""
+    what = f"Docker's driver does not give the GPU of {machine.of(vendor.gpu)[0].name}"
+    if machine.cdi_devices(vendor.cdi_kind):
+        what = f"{what}, and this version of Docker reads no specification by itself"
+        return MachineError(what, "gpu", "Use Docker 28.2 or later, or Podman: --engine podman.")
+    first = "Run" if _has_toolkit(vendor, facts) else "Install the vendor's container toolkit, then run"
+    what = f"{what}, and there is no specification of {vendor.cdi_kind} here"
+    return MachineError(what, "gpu", f"{first}: {vendors.make_cdi(vendor, machine)}")
 
 
 def _has_toolkit(vendor: Vendor, facts: TargetFacts) -> bool:
@@ -258,13 +273,15 @@ def _has_toolkit(vendor: Vendor, facts: TargetFacts) -> bool:
 
 
 def _has_hook(vendor: Vendor, facts: TargetFacts) -> bool:
-    return facts.machine is not None and (vendor.gpu, vendor.hook) in facts.machine.toolkits
+    there = facts.machine is not None and (vendor.gpu, vendor.hook) in facts.machine.toolkits
+    return there and not vendors.is_on_board(vendor, facts.machine)
 
 
 def _only_cdi(vendor: Vendor, facts: TargetFacts) -> bool:
     if facts.machine is None or facts.machine.wsl:
         return False
-    return bool(facts.machine.cdi_devices(vendor.cdi_kind)) and not _has_hook(vendor, facts)
+    # Without root the hook may not open devices, unless it is told to leave control groups alone.
+    return bool(facts.machine.cdi_devices(vendor.cdi_kind)) and (facts.rootless or not _has_hook(vendor, facts))
 
 
 def _stale(vendor: Vendor, facts: TargetFacts) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from posixpath import basename
 from shlex import quote
@@ -102,18 +103,19 @@ def _service(
         "logging": _logging(service),
         "environment": environment,
         "healthcheck": _healthcheck(service, facts),
-        "depends_on": _depends_on(service),
+        "depends_on": _depends_on(service, [one.name for one in project.services]),
         "configs": _used_configs(service) if copied else [],
         "volumes": words.mounts(service, place, project, documents=not inline),
     }
     return words.common(service, digest, facts) | {name: value for name, value in optional.items() if value}
 
 
-def _depends_on(service: Service) -> dict[str, Any]:
+def _depends_on(service: Service, known: Collection[str]) -> dict[str, Any]:
     # Started side by side, stopped one after the other: LCORE waits for Llama Stack itself.
     after = dict.fromkeys(service.after, "service_healthy" if service.ordered else "service_started")
     needs = {one.service: CONDITIONS[one.condition] for one in service.needs}
-    return {name: {"condition": condition} for name, condition in (after | needs).items()}
+    # Compose knows none that is a process.
+    return {name: {"condition": condition} for name, condition in (after | needs).items() if name in known}
 
 
 def _logging(service: Service) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from lcompose.spec.project import (
 )
 from lcompose.spec.target import TargetFacts
 from lcompose.spec.text import Address, ComposeText, EnvRef, Text
-from lcompose.targets import Place, words
+from lcompose.targets import Place, sockets, words
 
 TITLE = "the local runtime"
 PROCESS_FILE = "processes.yaml"
@@ -117,11 +117,12 @@ def translate(project: Project, facts: TargetFacts, place: Place) -> Bundle:
     tree: dict[str, Any] = {"name": here.name, "services": services}
     if here.volumes:
         tree["volumes"] = list(here.volumes)
-    header = words.header(here, TITLE, "Start: lcompose up --runtime local")
+    start = "lcompose up" if natively.beside else "lcompose up --runtime local"
+    header = words.header(here, TITLE, f"Start: {start}")
     beside = tuple(Document(one.filename, texts[one.name], bool(one.secret_at)) for one in here.documents)
     return Bundle(
         documents=(Document(PROCESS_FILE, yaml_text(tree, header)), *beside),
-        report=tuple(line for one in project.services for line in _unsaid(one, project)),
+        report=unsaid(project),
         inherited=tuple((name, refs) for name, refs in inherited if refs),
         digests=tuple((name, service["digest"]) for name, service in services.items()),
         services=words.as_json(services),
@@ -135,7 +136,7 @@ def localised(project: Project, facts: TargetFacts, place: Place) -> Project:
     """
     _refuse_compose(project)
     natively = facts.natively or Natively()
-    listening = {one.name: found for one in project.services if (found := _listening(one))}
+    listening = {one.name: found for one in project.services if (found := listening_of(one))}
     _refuse_shared_ports(listening)
     moved = {one.name: _moved(one, natively, place, project, listening) for one in project.services}
     readers = {
@@ -150,10 +151,17 @@ def localised(project: Project, facts: TargetFacts, place: Place) -> Project:
     changes = (_change(one, by_document.get(one.document, nobody), listening) for one in project.changes)
     return replace(
         project,
-        services=tuple(_native(one, natively, moved[one.name]) for one in project.services),
+        services=tuple(
+            sockets.listening(_native(one, natively, moved[one.name]), natively.socket_of(one.name), _place_of(place))
+            for one in project.services
+        ),
         documents=documents,
         changes=tuple(one for one in changes if one.before != one.after),
     )
+
+
+def _place_of(place: Place) -> str:
+    return place.processes or place.directory
 
 
 def _refuse_compose(project: Project) -> None:
@@ -175,8 +183,8 @@ def _refuse_shared_ports(listening: Mapping[str, Listening]) -> None:
             )
 
 
-def _listening(service: Service) -> Listening | None:
-    """Where it listens: at the port that is published, or at its own where none is."""
+def listening_of(service: Service) -> Listening | None:
+    """Where a service listens: at the port that is published, or at its own where none is."""
     own = service.probe.port if service.probe else 0
     first = next((one for one in service.ports if one.target == own), next(iter(service.ports), None))
     if first:
@@ -205,7 +213,7 @@ def _here(mount: Mount, place: Place, files: Mapping[str, str]) -> str:
         case DocumentMount(document=document):
             return f"{place.directory}/{files[document]}"
         case VolumeMount(volume=volume):
-            return f"{place.directory}/volumes/{volume}"
+            return f"{place.volumes or f'{place.directory}/volumes'}/{volume}"
         case FileMount(source=source):
             return source
 
@@ -334,6 +342,8 @@ def _service(
         "limits": _said(service.limits),
         "log": _said(service.log_rotation) if service.log_rotation else {},
         "labels": {labels.ACCELERATOR: service.accelerator.vendor} if service.accelerator else {},
+        "beside": natively.beside,
+        "called": service.name in natively.called,
     }
     told = {name: value for name, value in tree.items() if value or name == "command"}
     return {**told, "digest": _digest(told, words.digest_of(service, texts, place))}
@@ -403,6 +413,11 @@ UNSAID: tuple[Unsaid, ...] = (
     (lambda one: len(one.ports) > 1, "it listens once: of several ports the first counts"),
     (lambda one: not one.ports and one.probe, "it can be reached on 127.0.0.1 though it is not published"),
 )
+
+
+def unsaid(project: Project) -> tuple[str, ...]:
+    """A line for each thing that processes cannot have."""
+    return tuple(line for one in project.services for line in _unsaid(one, project))
 
 
 def _unsaid(service: Service, project: Project) -> Iterator[str]:

@@ -155,6 +155,8 @@ def common(service: Service, digest: str, facts: TargetFacts) -> dict[str, Any]:
             {"target": port.target, "published": str(port.published), "host_ip": port.bind, "protocol": "tcp"}
             for port in service.ports
         ]
+    if service.extra_hosts:
+        words["extra_hosts"] = list(service.extra_hosts)
     words["labels"] = _labels(service, digest)
     words["restart"] = service.restart
     words["stop_grace_period"] = f"{service.stop_grace}s"

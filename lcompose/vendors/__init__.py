@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from lcompose.machine import Host
-    from lcompose.spec.machine import Gpu
+    from lcompose.spec.machine import Gpu, Machine
 
 # What ``--gpu`` says where the processor is to do it.
 CPU = "none"
+OUTPUT = "--output="
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Vendor:
     ``get_toolkit`` and ``make_cdi`` say how to come by what engines need of it.
     ``control`` are further device nodes that a probe looks at, and ``toolkit`` the programs that give
     engines its devices; without the one that is the ``hook``, Docker does not know the driver.
+    ``on_board`` is the kernel's driver of those GPUs that are in a processor and on no bus, which nothing but a
+    specification gives to containers, and ``make_cdi_on_board`` how to come by that. ``visible`` is the variable
+    that tells the vendor's runtime which GPUs a container gets, where an engine starts all containers with it.
     """
 
     gpu: str
@@ -48,6 +52,9 @@ class Vendor:
     hook: str = ""
     get_toolkit: str = ""
     make_cdi: str = ""
+    on_board: str = ""
+    make_cdi_on_board: str = ""
+    visible: str = ""
 
 
 class Module(Protocol):
@@ -73,6 +80,19 @@ def vendor(gpu: str) -> Vendor:
     Raises: KeyError.
     """
     return modules()[gpu].VENDOR
+
+
+def is_on_board(vendor: Vendor, machine: Machine | None) -> bool:
+    """Whether a machine's GPUs of a vendor are in its processor, and on no bus."""
+    there = machine.of(vendor.gpu) if machine and vendor.on_board else ()
+    return bool(there) and all(gpu.driver == vendor.on_board for gpu in there)
+
+
+def make_cdi(vendor: Vendor, machine: Machine | None, path: str = "") -> str:
+    """The command that writes the vendor's CDI specification on that machine, in the place of one that is there."""
+    command = vendor.make_cdi_on_board if is_on_board(vendor, machine) else vendor.make_cdi
+    before, option, usual = command.partition(OUTPUT)
+    return f"{before}{option}{path or usual}"
 
 
 def modules() -> dict[str, Module]:

@@ -16,13 +16,16 @@ VENDOR = Vendor(
     pci=0x10DE,
     driver="nvidia",
     cdi_kind="nvidia.com/gpu",
-    inside=(("/dev/nvidiactl",), ("/dev/dxg",)),
+    inside=(("/dev/nvidiactl",), ("/dev/dxg",), ("/dev/nvhost-ctrl-gpu",), ("/dev/nvgpu/*/ctrl",)),
     said=("cuda",),
     control=("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/dxg"),
     toolkit=("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime-hook", "nvidia-container-runtime"),
     hook="nvidia-container-runtime-hook",
     get_toolkit="Install nvidia-container-toolkit, and restart Docker: sudo systemctl restart docker",
     make_cdi="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+    visible="NVIDIA_VISIBLE_DEVICES",
+    on_board="nvgpu",
+    make_cdi_on_board="sudo nvidia-ctk cdi generate --mode=csv --output=/etc/cdi/nvidia.yaml",
 )
 
 DRIVER = "nvidia"
@@ -45,6 +48,7 @@ WSL_NODE = "/dev/dxg"
 WSL_TOOL = "/usr/lib/wsl/lib/nvidia-smi"
 # A board whose GPU is in the processor, and on no bus.
 TEGRA = "/etc/nv_tegra_release"
+FAMILY = "/sys/devices/soc0/family"
 MODEL = "/proc/device-tree/model"
 
 LIBRARY = "libnvidia-ml.so.1"
@@ -235,8 +239,8 @@ def _below_windows(host: Host) -> tuple[Gpu, ...]:
 
 def _in_processor(host: Host) -> tuple[Gpu, ...]:
     """The GPU of a Jetson, which shares the machine's memory."""
-    if host.text(TEGRA) is None:
+    if host.text(TEGRA) is None and "tegra" not in (host.text(FAMILY) or "").lower():
         return ()
     name = label(host.text(MODEL)) or "NVIDIA Jetson"
     size, free = memory(host), memory(host, "MemAvailable")
-    return (Gpu(vendor=VENDOR.gpu, name=name, driver="nvgpu", memory=size, free=free or None),)
+    return (Gpu(vendor=VENDOR.gpu, name=name, driver=VENDOR.on_board, memory=size, free=free or None),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -153,6 +154,75 @@ def test_lightspeed_core_without_a_checkout_is_one_clear_error(here: Here) -> No
     up = here.run("up")
     assert up.code == 2
     assert "services.lightspeed-stack.local.workingDir" in up.err
+
+
+# Lightspeed Core's part, at a socket that is a file.
+AT_SOCKET = """
+import http.server, socketserver, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'{"overall_status": "healthy"}')
+    def log_message(self, *_): pass
+class Server(socketserver.ThreadingUnixStreamServer):
+    def get_request(self): return self.socket.accept()[0], ("", 0)
+Server(sys.argv[1], Answer).serve_forever()
+"""
+
+
+def at_socket(here: Here, place: str) -> None:
+    (here.folder / "core.py").write_text(AT_SOCKET)
+    server = json.dumps({"command": f"{sys.executable} {here.folder}/service.py"})
+    core = json.dumps({"command": f"{sys.executable} core.py {{socket}}", "socket": place})
+    here.settings(server, core)
+
+
+def test_a_service_listens_at_a_socket_and_is_asked_there(here: Here) -> None:
+    at_socket(here, "run/core.sock")
+    up = here.run("up")
+    assert up.code == 0, up.err
+    (path,) = here.state.glob("lcompose/*/here/run/core.sock")
+    assert (f"unix:{path}" in up.out, path.parent.stat().st_mode & 0o777) == (True, 0o700)
+    rows = {row["service"]: row for row in json.loads(here.run("status", "--json").out)["services"]}
+    assert (rows["lightspeed-stack"]["state"], rows["lightspeed-stack"]["ports"]) == ("ready", f"unix:{path}")
+    assert "there was nothing to do" in here.run("up").out
+    assert here.run("down").code == 0
+    assert not path.exists()
+
+
+def test_where_another_program_listens_at_its_socket_nothing_is_started(here: Here) -> None:
+    place = here.folder / "core.sock"
+    at_socket(here, str(place))
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(place))
+        other.listen()
+        up = here.run("up")
+    assert (up.code, f"lightspeed-stack: another program listens at {place}. Stop it" in up.err) == (4, True)
+    assert json.loads(here.run("status", "--json").out)["services"] == []
+
+
+# Takes the other one's port once nobody looks any more, and answers there as that would.
+THIEF = """
+import http.server, sys, threading
+class Stolen(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'{"overall_status": "healthy"}')
+    def log_message(self, *_): pass
+stolen = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Stolen)
+threading.Thread(target=stolen.serve_forever, daemon=True).start()
+"""
+LATE = "import sys, time\nsys.excepthook = lambda kind, error, where: print(error)\ntime.sleep(1)\n"
+
+
+def test_a_port_that_is_stolen_between_the_check_and_the_start_is_never_taken_for_ready(here: Here) -> None:
+    (here.folder / "thief.py").write_text(THIEF + SERVICE)
+    (here.folder / "late.py").write_text(LATE + SERVICE)
+    thief = json.dumps({"command": f"{sys.executable} thief.py {here.lcore}"})
+    here.settings(thief, json.dumps({"command": f"{sys.executable} late.py"}))
+    up = here.run("up")
+    assert up.code == 5, up.out + up.err
+    assert "lightspeed-stack" in up.err
+    assert "it exited with code 1" in up.out + up.err
+    assert "Address already in use" in up.out + up.err
 
 
 NO_ENGINES = {"DOCKER_HOST": "unix:///nowhere", "CONTAINER_HOST": "unix:///nowhere", "LCOMPOSE_RUNTIME": ""}

@@ -102,6 +102,9 @@ def test_a_stack_starts_answers_and_goes_away(
         ("lightspeed-stack", "ready"),
         ("llama-stack", "ready"),
     ]
+    assert [(row["runtime"], row["pid"] > 0, row["error"]) for row in shown["services"]] == [
+        ("container", True, "")
+    ] * 2
 
     logs = lcompose("logs", *common, "lightspeed-stack", "--tail", "5", cwd=folder)
     assert logs.out.count("lightspeed-stack | ") == 5

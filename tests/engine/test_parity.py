@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ pytestmark = [pytest.mark.docker, pytest.mark.podman]
 BOTH = "container:docker,container:podman"
 THREE = f"{BOTH},local"
 SETTINGS = "services: {lightspeed-stack: {local: {workingDir: ./checkout}}}\n"
+TOKEN = "a-token-for-whoever-asks"
+AUTHENTICATION = """
+authentication:
+  module: api-key-token
+  skip_for_health_probes: true
+  api_key_config: {api_key: "${env.API_TOKEN}"}
+"""
 REQUESTS = """
 - name: who am I
   path: /v1/info
@@ -38,6 +46,12 @@ class Stack:
     options: tuple[str, ...]
     of_podman: tuple[str, ...]
     env: dict[str, str]
+
+    def with_processes(self) -> dict[str, str]:
+        """Sets up what the local leg needs; gives its variables."""
+        lcore_checkout(self.folder)
+        (self.folder / "lcompose.yaml").write_text(SETTINGS)
+        return {**self.env, **uv_environment()}
 
     def left(self) -> list[str]:
         """What any engine still has of any leg."""
@@ -77,9 +91,7 @@ def stack(
 
 
 def test_docker_podman_and_processes_do_the_same(stack: Stack, lcompose: Lcompose) -> None:
-    env = {**stack.env, **uv_environment()}
-    lcore_checkout(stack.folder)
-    (stack.folder / "lcompose.yaml").write_text(SETTINGS)
+    env = stack.with_processes()
     (stack.folder / "parity.yaml").write_text(REQUESTS)
     files = ("--junit", "out/junit.xml", "--artifacts", "out/legs")
     arguments = ("parity", "--legs", THREE, "--json", "--compare-text", *files, *stack.options, *stack.of_podman)
@@ -112,23 +124,29 @@ def test_docker_podman_and_processes_do_the_same(stack: Stack, lcompose: Lcompos
 
 def test_a_leg_that_answers_otherwise_is_shown_with_what_differs(stack: Stack, lcompose: Lcompose) -> None:
     # Without its secret for tracing, Lightspeed Core answers no query.
-    other = ("--leg-set", "container:podman", "services.lightspeed-stack.env.OTEL_SDK_DISABLED=false")
-    env = stack.env | {"GITHUB_ACTIONS": "true"}
-    arguments = ("parity", "--legs", BOTH, *stack.options, *stack.of_podman, *other)
+    other = ("--leg-set", "local", "services.lightspeed-stack.env.OTEL_SDK_DISABLED=false")
+    env = stack.with_processes() | {"GITHUB_ACTIONS": "true"}
+    arguments = ("parity", "--legs", "container:docker,local", *stack.options, *other)
     done = lcompose(*arguments, cwd=stack.folder, env=env, timeout=90)
     assert done.code == 5, done.out + done.err
     assert "3 of 20 assertions do not hold: query, streamed query, files: variables." in done.out
-    assert "  --- container:docker\n  +++ container:podman\n  -status: 200\n  +status: 500\n" in done.out
+    assert "  --- container:docker\n  +++ local\n  -status: 200\n  +status: 500\n" in done.out
     assert '  -lightspeed-stack.OTEL_SDK_DISABLED: "true"\n  +lightspeed-stack.OTEL_SDK_DISABLED: "false"\n' in done.out
-    assert "\n::error title=lcompose::query does not hold on container:podman%0A" in done.err
+    assert "\n::error title=lcompose::query does not hold on local%0A" in done.err
     assert SECRET not in done.out + done.err
     assert stack.left() == []
 
 
 def test_library_mode_answers_as_a_server_beside_it_does(stack: Stack, lcompose: Lcompose) -> None:
     legs = "container:docker,library"
-    done = lcompose("parity", "--legs", legs, "--json", *stack.options, cwd=stack.folder, env=stack.env, timeout=90)
+    config = stack.folder / "lightspeed-stack.yaml"
+    config.write_text(config.read_text() + AUTHENTICATION)
+    token = ("--header", "Authorization: Bearer ${API_TOKEN}")
+    env = stack.env | {"API_TOKEN": TOKEN}
+    arguments = ("parity", "--legs", legs, "--json", *token, *stack.options)
+    done = lcompose(*arguments, cwd=stack.folder, env=env, timeout=90)
     assert done.code == 0, done.out + done.err
+    assert TOKEN not in done.out + done.err
     verdicts = {
         one["name"]: [(leg["verdict"], leg["told"]) for leg in one["legs"].values()]
         for one in json.loads(done.out)["assertions"]
@@ -141,17 +159,20 @@ def test_library_mode_answers_as_a_server_beside_it_does(stack: Stack, lcompose:
 
 
 def test_ctrl_c_takes_every_leg_down(stack: Stack, state: Path) -> None:
-    arguments = ("parity", "--legs", BOTH, *stack.options, *stack.of_podman)
-    with lcompose_child(*arguments, cwd=stack.folder, state=state, env=stack.env) as child:
+    arguments = ("parity", "--legs", THREE, *stack.options, *stack.of_podman)
+    with lcompose_child(*arguments, cwd=stack.folder, state=state, env=stack.with_processes()) as child:
         assert child.stderr
-        lines = [next(child.stderr), next(child.stderr)]
+        lines = [next(child.stderr) for _ in range(3)]
         assert all(": starts as " in line for line in lines)
-        # In the middle of creating.
-        threading.Event().wait(3)
+        # In the middle of it: the first process has a file of its leg, containers are being made.
+        ends = time.monotonic() + 30
+        while not any(f"/{stack.project}-local/" in line for line in command_lines()):
+            assert time.monotonic() < ends
+            threading.Event().wait(0.1)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
     assert child.returncode == 130, out + err
-    assert err.count(": is down") == 2
+    assert err.count(": is down") == 3
     assert stack.left() == []
 
 

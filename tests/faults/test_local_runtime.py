@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from lcompose.errors import EngineError, MachineError
-from lcompose.keeper import processes
-from lcompose.keeper.guard import WAS_KILLED
+from lcompose.keeper import WAS_KILLED, processes
 from lcompose.lifecycle import State, may_follow, observed_state
+from lcompose.readiness import Observation, judge
+from lcompose.spec.run import Gated
 from tests.native import PROJECT, Native, native, wait_until
 
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -29,6 +30,8 @@ FAMILY = (
     "(setsid sh -c \"trap '' TERM; sleep 1000 & sleep 1000\" &) ; echo up; while :; do sleep 0.05; done"
 )
 CHATTY = "exec python3 -c \"import sys\nwhile True: sys.stdout.write('x' * 99 + chr(10))\""
+# So much is printed before each stop of one that prints all the time: 100 MB in ten of them.
+PRINTED = 10 * 1000 * 1000
 LINES = 1_000_000
 MUCH = f"exec python3 -c \"import sys; sys.stdout.writelines('%099d\\n' % i for i in range({LINES}))\""
 
@@ -48,17 +51,19 @@ def logged(here: Native, container: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("script", "grace", "code"),
-    [(STUBBORN, 0, 137), (FAMILY, 0.2, 9), (CHATTY, 2, 143)],
+    ("script", "grace", "code", "printed"),
+    [(STUBBORN, 0, 137, 0), (FAMILY, 0.2, 9, 0), (CHATTY, 2, 143, PRINTED)],
     ids=["ignores SIGTERM", "has grandchildren", "prints all the time"],
 )
-def test_30_of_30_stops_leave_nothing_and_keep_the_code(script: str, grace: int, code: int, here: Native) -> None:
-    container = here.web(script)
+def test_30_of_30_stops_leave_nothing_and_keep_the_code(
+    script: str, grace: int, code: int, printed: int, here: Native
+) -> None:
+    container = here.web(script, log={"max_size": "200m", "max_file": 2})
     found = []
     for _ in range(10):
         before = logged(here, container)
         here.engine.start(container)
-        wait_until(lambda before=before: logged(here, container) > before)
+        wait_until(lambda before=before: logged(here, container) > before + printed)
         here.engine.stop(container, grace)
         one = here.of(container)
         found.append((one.state, one.exit_code, one.error, here.left()))
@@ -178,6 +183,9 @@ def test_without_its_keeper_a_process_and_all_its_children_end_within_a_second(h
     wait_until(lambda: not here.left(), 1)
     one = here.of(container)
     assert (one.state, one.exit_code, one.error) == ("exited", 137, WAS_KILLED)
+    found = judge(Observation(Gated("web"), (one,)))
+    told = "its supervisor was killed, so it and all that it started were ended (exit code 137)"
+    assert (found.state, found.reason) == ("failed", told)
 
 
 def test_without_its_guard_a_process_runs_on_and_ends_as_usual(here: Native) -> None:

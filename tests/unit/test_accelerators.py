@@ -313,7 +313,7 @@ def opened(
     """A folder, opened on a recorded machine."""
     (folder / "lightspeed-stack.yaml").write_text(LIGHTSPEED)
     (folder / "run.yaml").write_text(RUN)
-    monkeypatch.setattr(workspace, "look", lambda _env: known(name))
+    monkeypatch.setattr(workspace, "look", lambda *_: known(name))
     return open_workspace(Options(directory=str(folder), **options), {}, allow_missing=True, looks=looks)
 
 
@@ -365,4 +365,24 @@ def test_nobody_is_asked_where_no_gpu_is_wanted(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("where", ["tcp://10.0.0.1:2375", "ssh://me@there", "https://there:2376"])
 @pytest.mark.parametrize("variable", ["DOCKER_HOST", "CONTAINER_HOST"])
 def test_a_machine_that_the_engine_is_not_on_is_not_looked_at(variable: str, where: str) -> None:
-    assert workspace.look({variable: where}) is None
+    assert workspace.look({variable: where}, resolve_settings([])) is None
+
+
+def test_processes_run_here_wherever_the_engine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Machine(arch="nowhere")
+    monkeypatch.setattr("lcompose.probe.probe", lambda _: nothing)
+    settings = replace(resolve_settings([]), processes=frozenset([INFERENCE]))
+    assert workspace.look({"DOCKER_HOST": "ssh://me@there"}, settings) is nothing
+
+
+def test_where_the_engine_is_elsewhere_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lightspeed-stack.yaml").write_text(LIGHTSPEED)
+    (tmp_path / "run.yaml").write_text(RUN)
+    env = {"DOCKER_HOST": "ssh://me@there"}
+    found = open_workspace(Options(directory=str(tmp_path), gpu="cuda"), env, looks=True)
+    assert found.machine is None
+    told = "the engine is on another machine: whether the GPU is there is seen only when the service starts"
+    assert [one.what for one in found.warnings if one.path == "gpu"] == [told]
+    with pytest.raises(UsageError) as caught:
+        open_workspace(Options(directory=str(tmp_path), gpu="auto"), env, looks=True)
+    assert "and the engine is on another one" in caught.value.what and "--for here" not in caught.value.fix

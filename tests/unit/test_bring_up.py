@@ -18,6 +18,7 @@ from lcompose.bring_up import Deadline, Job, bring_up, prepare, refuse_taken_por
 from lcompose.engines import ComposeFile, Creation
 from lcompose.engines.fake import FakeEngine
 from lcompose.errors import ConfigError, EngineError, LcomposeError, MachineError, NotReadyError
+from lcompose.listeners import Listener
 from lcompose.logs import kept
 from lcompose.memory import history, load, save
 from lcompose.plan import Wanted
@@ -318,8 +319,44 @@ def test_a_port_that_another_program_has_is_told_before_anything_is_made(taken: 
     program = Path("/proc/self/comm").read_text().strip()
     assert refused(job(tmp_path, Engine(local=["web:1"]), service)) == (
         f"port {taken} on 127.0.0.1, for web, is taken by another program ({program}, pid {os.getpid()}) -- "
-        "Stop that program, or publish another port: services.web.ports in compose.yaml"
+        "Stop it, or publish another port: services.web.ports in compose.yaml"
     )
+
+
+def test_a_container_of_another_project_that_has_a_port_is_named(taken: int, tmp_path: Path) -> None:
+    service = replace(WEB, ports=(("127.0.0.1", taken, "tcp"),))
+    other = replace(container("db", ports=((80, "127.0.0.1", taken),)), name="other-db-1")
+
+    @dataclass
+    class Two(Engine):
+        def projects(self) -> list[str]:
+            return ["demo", "other"]
+
+        def containers(self, project: str) -> tuple[Container, ...]:
+            return (other,) if project == "other" else super().containers(project)
+
+    assert refused(job(tmp_path, Two(local=["web:1"]), service)) == (
+        f"port {taken} on 127.0.0.1, for web, is taken by the container other-db-1 of the project other -- "
+        "Take it down (lcompose down -p other), or publish another port: services.web.ports in compose.yaml"
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Listener(7, "docker-proxy"), "another container (docker-proxy, pid 7)"),
+        (Listener(7, "nginx"), "another program (nginx, pid 7)"),
+        (Listener(7), "another program (unknown, pid 7)"),
+        (Listener(user="www"), "another program of the user www"),
+        (None, "another program"),
+    ],
+)
+def test_who_has_a_port_is_told_as_far_as_the_kernel_shows_it(
+    found: Listener | None, said: str, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lcompose.listeners.listener", lambda *_: found)
+    service = replace(WEB, ports=(("127.0.0.1", taken, "tcp"),))
+    assert f"is taken by {said} -- " in refused(job(tmp_path, Engine(local=["web:1"]), service))
 
 
 def test_in_our_own_stack_the_setting_is_told_that_moves_the_port(taken: int, tmp_path: Path) -> None:

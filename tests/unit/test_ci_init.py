@@ -90,6 +90,13 @@ def test_it_installs_validates_compares_and_keeps_what_explains_a_failure() -> N
     assert job["env"] == {"OPENAI_API_KEY": "${{ secrets.OPENAI_API_KEY }}", "TOKEN": "${{ secrets.TOKEN }}"}
 
 
+def test_uv_is_installed_too_where_a_leg_is_processes() -> None:
+    runs = [
+        step["run"] for step in steps(workflow(Check("x", ["container:docker", "local"], "lcompose"))) if "run" in step
+    ]
+    assert runs[0] == "python -m pip install lcompose uv"
+
+
 def test_there_is_no_env_where_no_variable_is_needed() -> None:
     assert "env" not in tree(workflow(CHECKS[0]))["jobs"]["parity"]
 

@@ -129,6 +129,82 @@ def test_what_would_be_dropped_in_silence_is_refused(facts: TargetFacts, what: s
     assert (caught.value.what, caught.value.where, caught.value.fix) == (what, f"{facts.target}, {facts.reader}", fix)
 
 
+@pytest.mark.parametrize(("rootless", "form"), [(True, "devices"), (False, "gpus")])
+def test_docker_without_root_is_asked_by_a_specification_since_its_hook_may_not_open_devices(
+    rootless: bool, form: str
+) -> None:
+    machine = Machine((NVIDIA,), (BOTH_NAMES,), toolkits=TOOLKIT)
+    assert set(device_words(ALL, replace(NEW_DOCKER, machine=machine, rootless=rootless))) == {form}
+
+
+def test_a_specification_that_is_out_of_date_is_made_anew_where_it_lies() -> None:
+    stale = CdiSpec("/var/run/cdi/nvidia.yaml", KIND, ("all",), missing=("/usr/lib/libcuda.so.1",))
+    *_, fix = refusal(ALL, replace(PODMAN, machine=Machine((NVIDIA,), (stale,), toolkits=TOOLKIT)))
+    assert fix == "Run: sudo nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+
+
+JETSON = known("nvidia-jetson")
+JETSON_CDI = known("nvidia-jetson-with-cdi")
+ON_BOARD = "sudo nvidia-ctk cdi generate --mode=csv --output=/etc/cdi/nvidia.yaml"
+NOT_BY_DRIVER = "Docker's driver does not give the GPU of NVIDIA Jetson "
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (NEW_DOCKER, {"devices": [f"{KIND}=all"]}),
+        (
+            on("docker", engine=(28, 2), compose=(2, 26)),
+            reserved(driver="cdi", device_ids=[f"{KIND}=all"], capabilities=["gpu"]),
+        ),
+        (PODMAN, {"devices": [f"{KIND}=all"]}),
+        (SOCKET, reserved(driver="cdi", device_ids=[f"{KIND}=all"], capabilities=["gpu"])),
+    ],
+)
+def test_the_gpu_of_a_board_is_given_by_its_specification_also_where_there_is_a_hook(
+    facts: TargetFacts, expected: dict[str, Any]
+) -> None:
+    assert device_words(ALL, replace(facts, machine=JETSON_CDI)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "machine", "what", "fix"),
+    [
+        (
+            NEW_DOCKER,
+            JETSON,
+            f"{NOT_BY_DRIVER}AGX Orin Developer Kit, and there is no specification of nvidia.com/gpu here",
+            f"Install the vendor's container toolkit, then run: {ON_BOARD}",
+        ),
+        (
+            NEW_DOCKER,
+            replace(JETSON, toolkits=TOOLKIT),
+            f"{NOT_BY_DRIVER}AGX Orin Developer Kit, and there is no specification of nvidia.com/gpu here",
+            f"Run: {ON_BOARD}",
+        ),
+        (
+            OLD_DOCKER,
+            JETSON_CDI,
+            f"{NOT_BY_DRIVER}Orin NX Engineering Reference Developer Kit, and this version of Docker reads no "
+            "specification by itself",
+            "Use Docker 28.2 or later, or Podman: --engine podman.",
+        ),
+        (
+            PODMAN,
+            replace(JETSON, toolkits=TOOLKIT),
+            "podman gives NVIDIA (CUDA) GPUs by CDI, and there is no specification of nvidia.com/gpu here",
+            f"Run: {ON_BOARD}",
+        ),
+    ],
+)
+def test_the_gpu_of_a_board_without_a_specification_is_refused_with_the_way_to_one(
+    facts: TargetFacts, machine: Machine, what: str, fix: str
+) -> None:
+    with pytest.raises(MachineError) as caught:
+        device_words(ALL, replace(facts, machine=machine))
+    assert (caught.value.what, caught.value.fix) == (what, fix)
+
+
 def test_every_row_of_the_table_is_reached() -> None:
     versions: list[tuple[int, ...]] = [(), (4, 1), (5, 4), (28, 2)]
     places = product(("docker", "podman"), ("docker-compose", "podman-compose"), versions, [(), (2, 30)])
@@ -253,7 +329,7 @@ def test_a_specification_that_docker_looks_at_first_must_be_up_to_date(compose: 
     assert refusal(ALL, on("docker", engine=(29, 2), compose=compose, machine=machine)) == (
         "Docker looks at the CDI specification /run/cdi/old.yaml first, and it is out of date, or cannot be read",
         "gpu",
-        "Run: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+        "Run: sudo nvidia-ctk cdi generate --output=/run/cdi/old.yaml",
     )
 
 

@@ -149,7 +149,7 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
                 "warning",
                 "docker",
                 "it is on another machine (ssh://elsewhere): this machine's ports, files and GPUs say nothing of it",
-                "unset DOCKER_HOST CONTAINER_HOST",
+                "unset DOCKER_HOST DOCKER_CONTEXT; docker context use default",
             )
         ],
     ),
@@ -256,7 +256,18 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
             )
         ],
     ),
-    ("gpu.wanted", facts(REMOTE, stack=stack(gpu="cuda")), []),
+    (
+        "gpu.wanted",
+        facts(REMOTE, stack=stack(gpu="cuda")),
+        [
+            (
+                "unknown",
+                "cuda",
+                "the stack asks for a GPU (--gpu cuda); whether one is there is known only where the engine is",
+                "",
+            )
+        ],
+    ),
     (
         "gpu.driver",
         facts(machine=replace(GPUS, drivers=(("cuda", "550.54"),))),
@@ -694,7 +705,7 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
             (
                 "ok",
                 "HTTP_PROXY",
-                "containers get it by name, and a NO_PROXY with localhost and the names of all services;"
+                "the services get it by name, and a NO_PROXY with localhost and the names of all services;"
                 " NO_PROXY lacks localhost, which harms nothing here",
                 "",
             )
@@ -703,7 +714,7 @@ ROWS: list[tuple[str, Facts, list[tuple[str, str, str, str]]]] = [
     (
         "surroundings.proxies",
         facts(proxies=("HTTP_PROXY",), stack=stack(proxies=False)),
-        [("ok", "HTTP_PROXY", "containers get none, since 'proxies: false' is set", "")],
+        [("ok", "HTTP_PROXY", "the services get none, since 'proxies: false' is set", "")],
     ),
     ("surroundings.proxies", facts(proxies=("HTTP_PROXY",), stack=stack(proxies=None)), []),
     (
@@ -766,6 +777,43 @@ def test_a_missing_toolkit_is_an_error_unless_a_specification_stands_in_for_it(
     assert told("gpu.toolkit", given)[0][0] == state
 
 
+def test_a_stale_specification_is_made_anew_where_it_lies() -> None:
+    spec = replace(STALE, path="/var/run/cdi/nvidia.yaml")
+    [(_, _, _, fix)] = told("gpu.cdi", facts(machine=replace(GPUS, cdi=(spec,))))
+    assert fix == "sudo nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+
+
+@pytest.mark.parametrize(("gpu", "state"), [("cuda", "warning"), ("none", "")])
+def test_docker_from_a_snap_is_told_where_a_gpu_is_asked_for(gpu: str, state: str) -> None:
+    snap = replace(DOCKER, info=replace(INFO, root="/var/snap/docker/common/var-lib-docker"))
+    found = told("gpu.snap", facts(snap, machine=GPUS, stack=stack(gpu=gpu)))
+    assert "".join(one for one, *_ in found) == state
+
+
+def test_what_a_board_is_and_how_its_gpu_is_given_is_told() -> None:
+    given = facts(PODMAN, machine=recorded_machine("nvidia-jetson-with-cdi"), stack=stack(gpu="auto"))
+    name = "NVIDIA Jetson Orin NX Engineering Reference Developer Kit"
+    assert [what for _, _, what, _ in told("gpu.found", given)] == [
+        f"{name}: --gpu cuda, 14.8 GiB (11.9 GiB free), which it shares with the processor that it is in"
+    ]
+    what = "its GPU is in the processor, and a CDI specification gives it to containers"
+    assert told("gpu.toolkit", given) == [("ok", "cuda", what, "")]
+
+
+def test_what_this_machine_lacks_is_no_error_of_an_engine_elsewhere() -> None:
+    machine = replace(GPUS, toolkits=(), cdi=(STALE,))
+    far = replace(ROOTLESS, info=replace(INFO, rootless=True), endpoint="ssh://elsewhere", remote=True)
+    found = [
+        *examine(facts(REMOTE, machine=machine, stack=stack(gpu="cuda")))["gpus"],
+        *examine(facts(far, machine=Machine((AMD,)), stack=stack(gpu="rocm")))["gpus"],
+    ]
+    assert [one for one in found if one.state == "error"] == []
+    # Nor is it where that engine does not answer, and is the one that is asked for.
+    silent = facts(replace(REMOTE, problem="it does not answer"), PODMAN, wanted="docker", stack=stack(gpu="cuda"))
+    assert [state for state, *_ in told("gpu.wanted", silent)] == ["unknown"]
+    assert {one.subject for one in found if one.id == "gpu.wanted"} == {"cuda", "rocm"}
+
+
 def test_of_many_errors_the_first_are_told_and_the_others_counted() -> None:
     problems = tuple(Finding(Position("a.yaml", line, 1), "", f"wrong {line}", "Mend it.") for line in range(1, 14))
     found = told("stack.configuration", facts(stack=stack(problems=problems)))
@@ -810,6 +858,24 @@ def recorded_machine(name: str) -> Machine:
             "nvidia-toolkit-missing",
             DOCKER,
             {("gpu.toolkit", "cuda"): "Install nvidia-container-toolkit, then: sudo systemctl restart docker"},
+        ),
+        (
+            "nvidia-jetson",
+            DOCKER,
+            {
+                (
+                    "gpu.toolkit",
+                    "cuda",
+                ): "Install nvidia-container-toolkit, then: sudo nvidia-ctk cdi generate --mode=csv "
+                "--output=/etc/cdi/nvidia.yaml"
+            },
+        ),
+        ("nvidia-jetson-with-cdi", replace(DOCKER, version=(28, 2)), {}),
+        ("nvidia-jetson-with-cdi", PODMAN, {}),
+        (
+            "nvidia-jetson-with-cdi",
+            DOCKER,
+            {("gpu.toolkit", "cuda"): "Use Docker 28.2 or later, or Podman: --engine podman."},
         ),
         ("nvidia-cdi-stale", DOCKER, {}),
         (

@@ -148,6 +148,133 @@ def test_every_word_that_is_rendered_is_explained(tmp_path: Path, name: str, pro
     assert_every_word_is_explained(workspace_of(tmp_path, PROJECTS[name]), profile)
 
 
+# --- every word of a process ---
+
+# A database, and words of Compose.
+ONLY_CONTAINERS = ("postgres", "mcp-proxy")
+CHECKOUT = ("services.lightspeed-stack.local.workingDir=src/lcore",)
+KNOWLEDGE = UNIFIED[UNIFIED.index("rag:") : UNIFIED.index("user_data")]
+LOCALLY: dict[str, dict[str, str]] = {
+    "plain": {},
+    "unified": {"lightspeed-stack.yaml": UNIFIED.replace(KNOWLEDGE, ""), "run.yaml": ""},
+    "settings": {
+        "lcompose.yaml": "boot: ordered\nservices:\n  llama-stack:\n    restart: on-failure\n    log_level: error\n"
+        "    env: {PASSED: }\n    logging: {max_size: 5m}\n"
+        "    local: {command: ogx, args: [run], workingDir: ., env: {A: b, X_TOKEN: }, limits: {memory: 1g}}\n"
+    },
+    "socket": {
+        "lcompose.yaml": "services:\n  lightspeed-stack:\n    local: {command: 'serve {socket}', socket: /run/x.sock}\n"
+    },
+    "inference": {"lcompose.yaml": "inference: vllm\nmodel: a/b\n"},
+    "ollama": {"lcompose.yaml": "inference: ollama\nmodel: a\n"},
+}
+
+
+def processes_of(folder: Path, *args: str) -> dict[str, Any]:
+    """The services of the process file that 'render' prints."""
+    return rendered(folder, "--runtime", "local", "--set", *CHECKOUT, *args)
+
+
+def assert_every_word_of_a_process_is_explained(folder: Path, profile: str) -> None:
+    rows = rows_of(folder, profiles=(profile,), runtime="local", sets=CHECKOUT)
+    for service, tree in processes_of(folder, "--profile", profile).items():
+        found = list(words((), tree))
+        assert {"command", "directory", "digest", "restart"} <= {name for name, _ in found}
+        for name, value in found:
+            row = one(rows, f"{service}.{name}")
+            assert row.written == value, f"{service}.{name}"
+            assert row.cause.layer, f"{service}.{name}"
+            assert row.cause.reason not in ("", AS_MADE, NOT_SET), f"{service}.{name}"
+
+
+@pytest.mark.parametrize("profile", ["dev", "prod"])
+@pytest.mark.parametrize("name", LOCALLY)
+def test_every_word_of_the_process_file_is_explained(tmp_path: Path, name: str, profile: str) -> None:
+    assert_every_word_of_a_process_is_explained(workspace_of(tmp_path, LOCALLY[name]), profile)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in ONLY_CONTAINERS])
+def test_every_word_of_an_example_as_processes_is_explained(name: str) -> None:
+    assert_every_word_of_a_process_is_explained(ROOT / "compose-examples" / name, "dev")
+
+
+def test_of_a_process_nothing_is_told_that_only_containers_have(tmp_path: Path) -> None:
+    rows = rows_of(workspace_of(tmp_path, {}), runtime="local", sets=CHECKOUT, profiles=("prod",))
+    fields = {row.field.split(".")[0] for row in rows if row.service == "llama-stack"}
+    assert fields & {"image", "pull_policy", "hardening", "entrypoint", "mem_limit", "configs", "user"} == set()
+    assert {"command", "directory", "inherit", "digest", "probe", "runtime"} <= fields
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "layer", "reason"),
+    [
+        ("llama-stack.directory", "{folder}", "lcompose", "your folder: what you say of paths starts there"),
+        (
+            "lightspeed-stack.directory",
+            "{folder}/src/lcore",
+            "command line",
+            "Directory that it is started",
+        ),
+        ("llama-stack.ports", "127.0.0.1:8321", "lightspeed-stack.yaml", "from ogx.url"),
+        ("llama-stack.environment.HF_HOME", "${{HF_HOME:-}}", "lcompose", "passed on by name"),
+        ("llama-stack.command", "uv tool run", "lcompose", "uv starts this version"),
+        ("lightspeed-stack.command", "uv run", "command line", "uv starts what is in the checkout"),
+    ],
+)
+def test_a_word_of_a_process_says_who_set_it(tmp_path: Path, wanted: str, value: str, layer: str, reason: str) -> None:
+    rows = rows_of(workspace_of(tmp_path, {}), runtime="local", sets=CHECKOUT)
+    row = one(rows, wanted)
+    assert row.value.startswith(value.format(folder=tmp_path)), row.value
+    assert (row.cause.layer, row.cause.reason[: len(reason)]) == (layer, reason)
+
+
+def test_processes_are_explained_where_their_programs_are_not_known(tmp_path: Path) -> None:
+    rows = rows_of(workspace_of(tmp_path, {}), runtime="local")
+    assert one(rows, "lightspeed-stack.command").cause.reason.startswith("no program is known for it yet")
+
+
+def test_what_a_process_reads_is_shown_as_it_reads_it(tmp_path: Path) -> None:
+    done = run(workspace_of(tmp_path, {}), "lightspeed-stack.yaml", "--runtime", "local", "--set", *CHECKOUT)
+    lines = done.output.splitlines()
+    assert {"+++ lightspeed-stack.yaml, as it is read", "+url: http://127.0.0.1:8321"} <= set(lines)
+    rows = rows_of(tmp_path, runtime="local", sets=CHECKOUT)
+    reason = "run on this machine, with the Python that runs lcompose"
+    assert one(rows, "llama-stack.healthcheck.test").cause.reason == reason
+
+
+def test_of_both_kinds_each_is_explained_as_it_is_written(tmp_path: Path) -> None:
+    sets = ("services.llama-stack.runtime=local",)
+    folder = workspace_of(tmp_path, {})
+    CliRunner().invoke(
+        render, ["-C", str(folder), "-p", "demo", "--allow-missing", "-o", str(folder / "out"), "--set", *sets],
+        env={"HOME": "/home/me"}, catch_exceptions=False,
+    )  # fmt: skip
+    rows = rows_of(folder, sets=sets)
+    compose, native = (
+        yaml.safe_load((folder / "out" / name).read_text())["services"] for name in ("compose.yaml", "processes.yaml")
+    )
+    assert (list(compose), list(native)) == (["lightspeed-stack"], ["llama-stack"])
+    assert one(rows, "lightspeed-stack.ports").written == compose["lightspeed-stack"]["ports"]
+    for name, value in words((), native["llama-stack"]):
+        found = one(rows, f"llama-stack.{name}")
+        assert found.cause.reason not in ("", AS_MADE, NOT_SET), name
+        if name not in ("command", "directory", "digest") and "/out/" not in str(value):
+            assert found.written == value, name
+    told = run(folder, "lightspeed-stack.yaml", "--set", *sets).output
+    assert "+url: http://host.docker.internal:8321" in told.splitlines()
+
+
+def test_no_default_that_is_a_secret_is_told_of_a_process(tmp_path: Path) -> None:
+    run_yaml = RUN.replace(
+        "providers: {}",
+        "providers: {inference: [{provider_id: a, provider_type: 'remote::openai', "
+        "config: {api_key: '${env.MY_API_KEY:=sk-hidden-one}'}}]}",
+    )
+    folder = workspace_of(tmp_path, {"run.yaml": run_yaml})
+    done = run(folder, "llama-stack", "--json", "--runtime", "local", "--set", *CHECKOUT)
+    assert ("MY_API_KEY" in done.output, "sk-hidden-one" in done.output) == (True, False)
+
+
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 @pytest.mark.parametrize("name", PROJECTS)
 def test_every_value_has_a_layer_and_a_reason_of_its_own(tmp_path: Path, name: str, engine: str) -> None:

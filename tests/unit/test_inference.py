@@ -164,7 +164,16 @@ def test_what_is_fetched_and_compiled_is_kept(server: str, volumes: set[VolumeMo
         ("vllm", "none", {"VLLM_CPU_KVCACHE_SPACE": "4", "HF_TOKEN": EnvRef("HF_TOKEN")}),
         ("rhaiis", "cuda", {"HF_HUB_OFFLINE": "0", "HF_TOKEN": EnvRef("HF_TOKEN")}),
         ("ollama", "cuda", {"OLLAMA_HOST": "0.0.0.0:11434", "LCOMPOSE_MODELS": MODEL}),
-        ("ollama", "xpu", {"OLLAMA_HOST": "0.0.0.0:11434", "LCOMPOSE_MODELS": MODEL, "OLLAMA_VULKAN": "1"}),
+        (
+            "ollama",
+            "xpu",
+            {
+                "OLLAMA_HOST": "0.0.0.0:11434",
+                "LCOMPOSE_MODELS": MODEL,
+                "OLLAMA_VULKAN": "1",
+                "NVIDIA_VISIBLE_DEVICES": "void",
+            },
+        ),
         (
             "ollama",
             "none",
@@ -686,3 +695,52 @@ def test_whoever_asks_for_a_model_has_the_time_to_fetch_it(tmp_path: Path) -> No
         )
     }
     assert list(waits.values()) == [300, 1800, 1800, 300]
+
+
+CARDS = Machine(
+    (Gpu("cuda", "0000:01:00.0", index=0, uuid="GPU-a"), Gpu("cuda", "0000:02:00.0", index=1, uuid="GPU-b"))
+)
+
+
+@pytest.mark.parametrize(
+    ("ids", "machine", "seen"),
+    [
+        ("0", None, "0"),
+        ("1,GPU-a", CARDS, "1,GPU-a"),
+        # The runtime knows no address on the bus.
+        ("0000:02:00.0", CARDS, "GPU-b"),
+        ("", CARDS, None),
+    ],
+)
+def test_an_image_that_asks_for_every_gpu_is_held_to_those_that_are_chosen(
+    ids: str, machine: Machine | None, seen: str | None
+) -> None:
+    found = service({"gpu": "cuda", "gpu_ids": [one for one in ids.split(",") if one]}, machine=machine)
+    assert dict(found.environment).get("NVIDIA_VISIBLE_DEVICES") == seen
+
+
+@pytest.mark.parametrize("vendor", ["none", "rocm", "xpu"])
+def test_ollama_on_another_vendors_gpu_gets_none_of_nvidias(vendor: str) -> None:
+    found = service({"gpu": vendor, "inference": "ollama"})
+    assert dict(found.environment)["NVIDIA_VISIBLE_DEVICES"] == "void"
+
+
+@pytest.mark.parametrize(
+    ("server", "gpu", "warned"),
+    [
+        ("vllm", Gpu("cuda", name="Tesla P40", arch="sm_61"), True),
+        ("vllm", Gpu("cuda", name="Tesla T4", arch="sm_75"), False),
+        ("vllm", Gpu("cuda", name="B200", arch="sm_100"), False),
+        ("vllm", Gpu("cuda", name="unknown"), False),
+        ("rhaiis", Gpu("cuda", name="Tesla V100", arch="sm_70"), True),
+        ("vllm", Gpu("rocm", name="RX 6800", arch="gfx1030"), True),
+        ("vllm", Gpu("rocm", name="MI300X", arch="gfx942"), False),
+        ("vllm", Gpu("rocm", name="Strix Halo", arch="gfx1151"), False),
+        ("ollama", Gpu("rocm", name="RX 6800", arch="gfx1030"), False),
+    ],
+)
+def test_a_gpu_that_the_image_has_no_code_for_is_told_before_it_is_fetched(server: str, gpu: Gpu, warned: bool) -> None:
+    found = told({"gpu": gpu.vendor, "inference": server}, machine=Machine((gpu,)))
+    assert [one for one in found if "has no code for" in one] == (
+        [f"the image of {server} has no code for {gpu.name} ({gpu.arch})"] if warned else []
+    )

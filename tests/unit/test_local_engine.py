@@ -391,6 +391,28 @@ def test_its_port_is_asked_like_one_of_a_container(here: Native) -> None:
     assert not ask(here.engine, probe, here.of(container)).ok
 
 
+def test_what_another_program_answers_at_its_port_is_no_answer_of_its_own(here: Native) -> None:
+    port = free_port()
+    address = [["127.0.0.1", port]]
+    with subprocess.Popen([sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]) as thief:
+        try:
+            wait_until(lambda: _listens(port))
+            container = here.started("exec sleep 1000", ports=address)
+            said = ask(here.engine, Probe(port), here.of(container))
+            name = Path(f"/proc/{thief.pid}/comm").read_text().strip()
+            told = f"another program ({name}, pid {thief.pid}) answers at its port {port}"
+            assert (said.ok, said.detail) == (False, told)
+        finally:
+            thief.kill()
+
+
+def test_what_a_child_of_its_answers_is_its_own_answer(here: Native) -> None:
+    port = free_port()
+    serve = f"env -i setsid {sys.executable} -m http.server {port} --bind 127.0.0.1 & exec sleep 1000"
+    container = here.started(serve, ports=[["127.0.0.1", port]])
+    wait_until(lambda: ask(here.engine, Probe(port), here.of(container)).ok)
+
+
 def test_who_finds_its_port_taken_says_so_itself(here: Native) -> None:
     port = free_port()
     serve = f"exec python3 -m http.server {port} --bind 127.0.0.1"
@@ -703,8 +725,10 @@ def test_what_takes_more_memory_than_it_may_is_ended_and_told(here: Native) -> N
     here.engine.start(one.id)
     ended = here.ended(one.id, 20)
     assert (ended.exit_code, ended.oom_killed, observed_state(ended)) == (137, True, "error")
-    events = (here.kept(one.id).folder.parent / "events").read_text().splitlines()
-    assert [json.loads(line)["action"] for line in events] == ["create", "start", "oom", "die"]
+    events = here.kept(one.id).folder.parent / "events"
+    wait_until(lambda: '"die"' in events.read_text())
+    actions = [json.loads(line)["action"] for line in events.read_text().splitlines()]
+    assert actions == ["create", "start", "oom", "die"]
 
 
 def test_words_for_sizes_are_those_of_engines() -> None:

@@ -26,7 +26,7 @@ from lcompose.parity.legs import LEGS, named, own_options, suffix
 from lcompose.parity.library import in_library_mode, write_copy
 from lcompose.parity.normal import Ground, addresses_of, normalised, shape
 from lcompose.parity.rendered import comparable, rendered
-from lcompose.parity.requests import OURS, Asked, Request, asked, sent, variables_of
+from lcompose.parity.requests import OURS, Asked, Request, asked, sent, variables_of, with_headers
 from lcompose.spec.secrets import Secrets
 
 HERE = Ground("demo-docker", {"llama-stack": (8321, 41001), "lightspeed-stack": (8080, 41002)})
@@ -160,6 +160,43 @@ def test_folders_are_the_same_by_their_last_step_where_legs_are_at_other_places(
     assert normalised("http://example.com/a/b", anywhere) == "http://example.com/a/b"
     assert normalised("${env.DIR:=~/.llama}/kv.db", anywhere) == "${env.DIR:=…/.llama}/kv.db"
     assert normalised("/a/b", HERE) == "/a/b"
+
+
+FILES = {"/app-root/certs/tls.crt": "./own/server.crt", "/app-root/prompts": "/home/me/prompts"}
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("certs/tls.crt", "…/server.crt"),
+        ("/app-root/certs/tls.crt", "…/server.crt"),
+        ("/app-root/prompts", "…/prompts"),
+        ("/app-root/prompts/system.txt", "…/system.txt"),
+        # Nothing that is mounted: a model, a word in which the end of a path stands.
+        ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
+        ("not tls.crt", "not tls.crt"),
+        ("prompts", "prompts"),
+    ],
+)
+def test_a_file_is_the_same_as_it_is_mounted_and_as_it_lies_here(said: str, found: str) -> None:
+    assert normalised(said, Ground(anywhere=True, files=FILES)) == found
+    assert normalised(said, Ground(files=FILES)) == said
+    # A document is called the same on every leg.
+    assert normalised({"tls.crt": 1}, Ground(anywhere=True, files=FILES)) == {"tls.crt": 1}
+
+
+def test_a_service_whose_port_nobody_tells_is_on_this_machine_where_one_leg_is_processes() -> None:
+    services = ("ollama", "inference")
+    ground = Ground(anywhere=True, services=services, ports={"inference": (8000,)})
+    assert normalised("http://ollama:11434/v1", ground) == normalised("http://127.0.0.1:11434/v1", ground)
+    assert normalised("http://inference:8000/v1", ground) == "http://<inference>/v1"
+    assert normalised({"ollama": "ollama"}, ground) == {"ollama": "ollama"}
+    one, other = {"host": "ollama", "db": 1}, {"host": "127.0.0.1", "port": 11434, "db": 1}
+    assert normalised(one, ground) == normalised(other, ground)
+    assert normalised(other | {"host": "db.example.com"}, ground)["port"] == 11434
+    apart = replace(ground, anywhere=False)
+    assert normalised("http://ollama:11434/v1", apart) == "http://ollama:11434/v1"
+    assert normalised(other, apart)["port"] == 11434
 
 
 @given(TREES)
@@ -425,8 +462,12 @@ def test_nobody_there_is_told() -> None:
         ask(Address(port), "GET", "/", {}, None, 1)
 
 
-def test_free_ports_are_all_different() -> None:
-    assert len(set(free_ports(20))) == 20
+def test_free_ports_are_all_different_and_none_that_is_taken_already() -> None:
+    first = free_ports(20)
+    taken = range(first[0] - 2000, first[0] + 2000)
+    found = free_ports(20, taken)
+    assert len(set(first)) == len(set(found)) == 20
+    assert not set(found) & set(taken)
 
 
 # --- legs ---
@@ -488,20 +529,38 @@ def test_a_process_and_a_container_with_the_same_variables_are_the_same() -> Non
     env = {"A": "a", "D": "d", "F": "other", "G": ""}
     container = rendered({"compose.yaml": COMPOSE, "llama-stack/run.yaml": "port: 8321"}, env)
     process = rendered({"processes.yaml": PROCESSES, "run.yaml": "port: 8321"}, env)
-    assert container == process
+    assert replace(container, natively=True) == process
     assert container.environment["llama-stack"] == {"A": "a", "B": "b", "C": "$c", "D": "d", "F": "other", "G": "g"}
     assert container.probes == {"llama-stack": (8321, "https")}
     assert container.published == {"llama-stack": (8321,), "postgres": ()}
     assert container.documents == {"run.yaml": {"port": 8321}}
 
 
+def test_a_stack_of_both_has_the_services_of_both_files() -> None:
+    compose = """
+services:
+  lightspeed-stack:
+    environment: {A: "$$a"}
+    volumes:
+    - {type: bind, source: ./own/x.crt, target: /certs/x.crt}
+    - {type: volume, source: data, target: /data}
+volumes: {data: {}}
+"""
+    found = rendered({"compose.yaml": compose, "processes.yaml": PROCESSES}, {})
+    assert found.services == ("lightspeed-stack", "llama-stack", "postgres")
+    assert found.environment["lightspeed-stack"] == {"A": "$a"}
+    assert found.environment["llama-stack"]["C"] == "$c"
+    assert (found.files, found.volumes) == ({"/certs/x.crt": "./own/x.crt"}, {"data": ("/data",)})
+
+
 def test_variables_of_a_place_count_only_where_all_legs_are_at_the_same_one() -> None:
-    given_ = {"x": {"SSL_CERT_FILE": "/ca.pem", "B": "b"}}
-    assert comparable(given_, anywhere=False) == {"x": {"B": "b", "SSL_CERT_FILE": "/ca.pem"}}
+    given_ = {"x": {"SSL_CERT_FILE": "/ca.pem", "B": "b", "EMPTY": ""}}
+    assert comparable(given_, anywhere=False) == {"x": {"B": "b", "EMPTY": "", "SSL_CERT_FILE": "/ca.pem"}}
     assert comparable(given_, anywhere=True) == {"x": {"B": "b"}}
 
 
-VOLUMES = {"llama-stack-data": ("/root/.llama/storage", "/root/.ogx"), "other": ()}
+# A place within another one is the longer name of it.
+VOLUMES = {"llama-stack-data": ("/root/.llama", "/root/.llama/storage", "/root/.ogx"), "other": ()}
 
 
 @pytest.mark.parametrize(
@@ -521,7 +580,7 @@ def test_a_volume_is_the_same_wherever_it_lies(said: str) -> None:
     assert normalised(said, replace(ground, anywhere=False)) != "<volume>/files"
 
 
-@pytest.mark.parametrize("said", ["/root/.llama/storage2", "my/volumes/another", "https://x/root/.ogx"])
+@pytest.mark.parametrize("said", ["/root/.ogx2/files", "my/volumes/another", "https://x/root/.ogx"])
 def test_what_only_looks_like_a_volume_is_none(said: str) -> None:
     assert "<volume>" not in normalised(said, Ground(anywhere=True, volumes=VOLUMES))
 
@@ -529,10 +588,10 @@ def test_what_only_looks_like_a_volume_is_none(said: str) -> None:
 # --- a failure that all share ---
 
 
-def judged(statuses: list[int], request: Request = OURS[0]) -> list[str]:
+def judged(statuses: list[int], request: Request = OURS[0], body: bytes = b"{}", kind: str = JSON) -> list[str]:
     """The verdicts on legs that answer with these."""
     legs = {
-        f"leg {number}": {request.name: seen(Reply(status, "application/json", b"{}"), request, Ground())}
+        f"leg {number}": {request.name: seen(Reply(status, kind, body), request, Ground())}
         for number, status in enumerate(statuses)
     }
     [row] = compare([request.name], legs, {})
@@ -545,9 +604,9 @@ def judged(statuses: list[int], request: Request = OURS[0]) -> list[str]:
         ([200, 200], ["ok", "ok"]),
         ([500, 500], ["failed", "failed"]),
         ([422, 422], ["failed", "failed"]),
-        # Not there in an older one, or there for whoever has a token: the same on both, all the same.
-        ([404, 404], ["absent", "absent"]),
-        ([401, 401], ["ok", "ok"]),
+        ([404, 404], ["failed", "failed"]),
+        ([401, 401], ["refused", "refused"]),
+        ([403, 403], ["refused", "refused"]),
         ([200, 404], ["ok", "differs"]),
         ([500, 200, 200], ["differs", "ok", "ok"]),
     ],
@@ -556,10 +615,78 @@ def test_a_failure_that_all_legs_share_is_a_failure(statuses: list[int], verdict
     assert judged(statuses) == verdicts
 
 
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (b'{"detail": "Not Found"}', "absent"),
+        # There is such a path: what is not found is something else.
+        (b'{"detail": {"response": "Model not found", "cause": "none is there"}}', "failed"),
+    ],
+)
+def test_a_path_that_no_leg_has_is_told_and_is_no_failure(body: bytes, verdict: str) -> None:
+    assert judged([404, 404], OURS[0], body) == [verdict, verdict]
+
+
+def test_a_stream_that_ends_with_an_error_is_a_failure_whatever_its_status() -> None:
+    ours = next(one for one in OURS if one.name == "streamed query")
+    wrong = stream("Hel", end="error")
+    assert judged([200, 200], ours, stream("Hel").body, "text/event-stream") == ["ok", "ok"]
+    assert judged([200, 200], ours, wrong.body, wrong.kind) == ["failed", "failed"]
+
+
 def test_a_bad_request_must_be_refused_and_a_persons_own_is_compared_as_it_is() -> None:
     bad = next(one for one in OURS if one.name == "bad request")
     assert (judged([422, 422], bad), judged([200, 200], bad)) == (["ok", "ok"], ["failed", "failed"])
+    assert judged([401, 401], bad) == ["refused", "refused"]
     assert judged([500, 500], Request("mine", "lightspeed-stack", "/mine")) == ["ok", "ok"]
+
+
+def test_what_is_refused_for_want_of_a_token_is_told_with_the_way_out() -> None:
+    [row] = compare(["query"], {one: {"query": Seen(1, told="401", alike="refused")} for one in ("a", "b")}, {})
+    assert row.agrees
+    assert report.lines([row], ["a", "b"]) == [
+        "ASSERTION  A            B",
+        "query      refused 401  refused 401",
+        "",
+        "a, b agree in 1 assertions.",
+        "Refused for want of a token: query. Send one: --header 'Authorization: Bearer ${NAME}'",
+    ]
+    [leg, _] = report.document([row], [])["assertions"][0]["legs"].values()
+    assert (leg["verdict"], leg["absent"]) == ("refused", report.REFUSED)
+    root = ElementTree.fromstring(report.junit([row], ["a"], str).split("\n", 1)[1])
+    assert root.get("skipped") == "1"
+
+
+# --- headers for all of ours ---
+
+
+def test_a_header_goes_to_lightspeed_core_with_every_request_that_has_none_of_its_own() -> None:
+    own = read("- {name: mine, path: /, headers: {authorization: '${OTHER}'}}\n- {name: too, path: /}", {"OTHER": "o"})
+    found = with_headers(own, ["Authorization: Bearer ${TOKEN}"], {"TOKEN": "abcd"})
+    by_name = {one.name: dict(one.headers) for one in found.requests}
+    assert by_name["query"] == by_name["too"] == {"Authorization": "Bearer abcd"}
+    assert by_name["mine"] == {"authorization": "o"}
+    assert by_name["server: models"] == {}
+    assert found.variables == {"OTHER", "TOKEN"}
+    assert with_headers(own, [], {}) == own
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("Authorization", "a header is written as NAME: VALUE"),
+        ("A B: c", "a header is written as NAME: VALUE"),
+        ("X: a\r\nY: b", "a header is written as NAME: VALUE"),
+        ("Authorization: Bearer abcdefgh", "this is a secret, and other users of this machine see it"),
+        ("Authorization: Bearer ${TOKEN}", "the variable TOKEN is not set"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused(line: str, what: str) -> None:
+    with pytest.raises(UsageError) as error:
+        with_headers(Asked(OURS), [line], {})
+    assert (error.value.what, error.value.where) == (what, "--header")
+    assert error.value.fix
+    assert "abcdefgh" not in error.value.fix
 
 
 # --- library mode ---

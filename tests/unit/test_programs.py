@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from lcompose.errors import MachineError, UsageError
+from lcompose.errors import MachineError
 from lcompose.lightspeed.packages import PACKAGES, packages
 from lcompose.programs import (
     Programs,
     fallbacks,
-    one_runtime,
+    processes_of,
     programs,
     refuse_fallbacks,
+    runtime_of,
     selected,
     uv_tool,
+    why_containers,
 )
 from lcompose.spec.program import Need, Program
 from lcompose.workspace import Options, Workspace, open_workspace
@@ -134,14 +136,6 @@ def test_without_a_checkout_lightspeed_core_says_what_to_add(tmp_path: Path) -> 
     assert found.fix == "Write services.lightspeed-stack.local.workingDir in lcompose.yaml: the folder of the checkout."
 
 
-def test_a_socket_is_refused(tmp_path: Path) -> None:
-    (found,) = made(tmp_path, CHECKOUT, "local.socket=/run/x").findings
-    assert (found.path, found.what) == (
-        "services.llama-stack.local.socket",
-        "none of the services listens on a socket that is a file",
-    )
-
-
 @pytest.mark.parametrize(
     ("inference", "start", "needed"),
     [
@@ -156,6 +150,18 @@ def test_an_inference_server_is_a_program_of_this_machine(
     found = next(one for one in made(tmp_path, CHECKOUT, inference=inference).programs if one.service == "inference")
     assert found.argv[: len(start)] == start
     assert [one.name for one in found.needs] == [needed]
+
+
+def test_a_server_that_is_an_image_only_points_to_the_program_that_is_the_same(tmp_path: Path) -> None:
+    (found,) = made(tmp_path, CHECKOUT, inference="rhaiis", gpu="cuda").findings
+    said = "rhaiis is an image only; as a program, vllm is the same server: --inference vllm"
+    fix = "Say --inference vllm, or use containers: --runtime container."
+    assert (found.path, found.what, found.fix) == ("services.inference.local", said, fix)
+    inside = workspace(tmp_path, CHECKOUT, inference="rhaiis", gpu="cuda")
+    chosen = selected(inside.resolved, inside.settings, {})["inference"]
+    assert (chosen.mode, chosen.trace[0]) == ("container", f"local is out: inference cannot be run so: {said}")
+    own = made(tmp_path, CHECKOUT, "services.inference.local.command=vllm serve", inference="rhaiis", gpu="cuda")
+    assert own.findings == ()
 
 
 def test_what_is_only_an_image_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -194,15 +200,17 @@ def test_settings_choose_the_runtime_of_a_stack(tmp_path: Path, sets: tuple[str,
 def test_where_no_engine_answers_processes_are_what_is_left(tmp_path: Path) -> None:
     found = workspace(tmp_path)
     chosen = selected(found.resolved, replace(found.settings, runtime="container"), {"container": "Docker is away"})
-    assert one_runtime(chosen) == "local"
+    assert (runtime_of(chosen), why_containers(chosen)) == ("local", ())
     told = "run as processes, and not as containers: llama-stack, lightspeed-stack; container is out: Docker is away"
     assert [one.what for one in fallbacks(chosen)] == [told]
     with pytest.raises(MachineError, match="run as processes, and not as containers"):
         refuse_fallbacks(chosen)
 
 
-def test_one_stack_is_run_in_one_way(tmp_path: Path) -> None:
+def test_one_stack_may_be_run_in_both_ways(tmp_path: Path) -> None:
     found = workspace(tmp_path, "services.llama-stack.runtime=container", "services.lightspeed-stack.runtime=local")
-    with pytest.raises(UsageError) as caught:
-        one_runtime(selected(found.resolved, found.settings, {}))
-    assert caught.value.details[:2] == ("container: llama-stack", "local: lightspeed-stack")
+    chosen = selected(found.resolved, found.settings, {})
+    assert (runtime_of(chosen), processes_of(chosen)) == ("mixed", {"lightspeed-stack"})
+    assert why_containers(chosen) == (
+        "llama-stack is a container: container is taken: services.llama-stack.runtime in command line",
+    )

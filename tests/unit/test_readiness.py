@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lcompose.keeper import FAILED, WAS_KILLED
 from lcompose.readiness import REVIVAL, RULES, Checked, Observation, Verdict, ending, judge, missing_program
 from lcompose.spec.project import Healthcheck, Probe
 from lcompose.spec.run import Answer, Container, Gated
@@ -220,6 +221,13 @@ def test_what_its_engine_may_start_again_is_waited_for_a_moment(
     assert verdict(late, service=service).state in ("failed", "done")
 
 
+@pytest.mark.parametrize("restart", ["no", "always", "on-failure"])
+def test_what_lost_its_supervisor_has_failed_and_nobody_starts_it_again(restart: str) -> None:
+    one = web("exited", exit_code=137, error=WAS_KILLED, restart=restart, started=NOW - 5, finished=NOW)
+    said = "its supervisor was killed, so it and all that it started were ended (exit code 137)"
+    assert verdict(one, service=replace(PLAIN, restart=restart)) == failed(said)
+
+
 # ---------------------------------------------------------------- crash loops
 
 
@@ -422,6 +430,14 @@ def test_what_is_not_to_be_started_yet_is_waited_for_whatever_is_left_of_it() ->
         ({"exit_code": 137}, "it was killed (exit code 137), perhaps out of memory"),
         ({"exit_code": 1, "oom_killed": True}, "it was killed (exit code 1), perhaps out of memory"),
         ({"exit_code": 127, "error": "no such file"}, "it exited with code 127: no such file"),
+        (
+            {"exit_code": 137, "error": WAS_KILLED},
+            "its supervisor was killed, so it and all that it started were ended (exit code 137)",
+        ),
+        (
+            {"exit_code": 3, "error": FAILED},
+            "its supervisor failed, so it and all that it started were ended (exit code 3)",
+        ),
     ],
 )
 def test_an_end_is_told_for_people(more: dict[str, Any], said: str) -> None:

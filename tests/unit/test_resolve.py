@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from lcompose.access import Reader
 from lcompose.errors import ConfigError, UsageError
 from lcompose.lightspeed.images import choose_images
 from lcompose.merge import Layer
-from lcompose.resolve import Resolved, missing_files, readers, unreadable_files
+from lcompose.profiles import profile_layers
+from lcompose.resolve import Resolved, missing_files, readers, resolve, unreadable_files
 from lcompose.settings import resolve_settings
+from lcompose.sides import Request
 from lcompose.spec.project import (
     Dependency,
     DocumentMount,
@@ -23,7 +26,8 @@ from lcompose.spec.project import (
     VolumeMount,
 )
 from lcompose.spec.text import Address, ComposeText, EnvRef
-from tests.unit.given import LIGHTSPEED, OLDER, RUN, resolved
+from lcompose.templates import data_directory
+from tests.unit.given import LIGHTSPEED, OLDER, RUN, node, resolved
 
 REMOTE = LIGHTSPEED.replace("localhost", "stack.example.com")
 LIBRARY = LIGHTSPEED.replace(
@@ -310,6 +314,29 @@ def test_where_images_ought_to_be_pinned_each_other_one_is_a_warning() -> None:
     found = resolved(settings={"pinned_images": True, **pinned})
     assert [(one.path, one.severity) for one in found.warnings] == [("services.llama-stack.image", "warning")]
     assert resolved(settings=pinned).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("processes", "warned"), [((), 3), (("llama-stack",), 2), (("llama-stack", "lightspeed-stack"), 0)]
+)
+def test_warnings_of_images_and_of_what_a_container_cannot_reach_are_not_told_of_processes(
+    processes: tuple[str, ...], warned: int
+) -> None:
+    # A proxy of this machine, and two images that are not pinned.
+    settings = {"pinned_images": True}
+    layers = [*profile_layers(("base",), data_directory("profiles")), Layer("own", settings)]
+    request = Request(
+        "demo",
+        replace(resolve_settings(layers), processes=frozenset(processes)),
+        node(LIGHTSPEED),
+        node(RUN, "run.yaml"),
+        "/my/here",
+        "/my/here",
+        {},
+        "/home/me",
+        surroundings={"HTTPS_PROXY": "http://127.0.0.1:1"},
+    )
+    assert len(resolve(request).warnings) == warned
 
 
 def test_each_file_that_is_not_here_is_told_at_its_place() -> None:

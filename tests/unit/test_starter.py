@@ -147,7 +147,10 @@ def test_what_is_commented_out_in_lcompose_yaml_is_right_too() -> None:
     settings = [line for line in uncommented if ":" in line.split("#")[0] and not line[:1].isupper()]
     start = settings.index("version: 1")
     kept = [line for line in settings[start:] if not line.startswith(("dev:", "'"))]
-    checked_layer("lcompose.yaml", parse("\n".join(kept).encode(), "lcompose.yaml"), FILE)
+    checked = checked_layer("lcompose.yaml", parse("\n".join(kept).encode(), "lcompose.yaml"), FILE)
+    # How to do without containers is there to be found.
+    assert checked.tree["runtime"] == "local"
+    assert checked.tree["services"]["lightspeed-stack"]["local"] == {"workingDir": "./lightspeed-stack"}
     assert "gpu: cuda" in kept
 
 

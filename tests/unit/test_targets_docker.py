@@ -177,7 +177,9 @@ def test_a_secret_that_cannot_be_a_variable_stands_in_no_single_file() -> None:
 
 
 def test_what_a_service_needs_is_waited_for_and_taken_down_after_it() -> None:
-    service = web(after=("server",), needs=(Dependency("db", "healthy"), Dependency("job", "completed")))
+    needs = (Dependency("db", "healthy"), Dependency("job", "completed"))
+    others = [Service(name, "any:1") for name in ("server", "db", "job")]
+    service = compose(project(*others, replace(SERVICE, after=("server",), needs=needs)))["services"]["web"]
     assert service["depends_on"] == {
         "server": {"condition": "service_started"},
         "db": {"condition": "service_healthy"},
@@ -230,9 +232,15 @@ def test_volumes_and_files_are_mounted_in_the_long_form() -> None:
 
 
 def test_a_service_starts_beside_what_it_comes_after_and_stops_before_it() -> None:
-    service = web(after=("db",))
+    service = compose(project(Service("db", "db:1"), replace(SERVICE, after=("db",))))["services"]["web"]
     assert service["depends_on"] == {"db": {"condition": "service_started"}}
     assert service["labels"]["lcompose.after"] == "db"
+
+
+def test_what_is_not_in_the_file_is_not_waited_for_and_outlives_it_all_the_same() -> None:
+    service = web(after=("db",), needs=(Dependency("cache"),))
+    assert "depends_on" not in service
+    assert service["labels"]["lcompose.after"] == "db,cache"
 
 
 def test_a_service_that_is_ordered_is_started_when_the_others_are_healthy() -> None:

@@ -106,11 +106,15 @@ PYTHON = NeedSeen(("llama-stack",), "python", "3.12", "fetched", "Install Python
         (replace(PYTHON, state="unknown"), "unknown", "for llama-stack; nobody could be asked"),
         (replace(UV, kind="folder", name="/a"), "error", "for llama-stack, lightspeed-stack; there is no such folder"),
         (replace(UV, kind="file", name="/a"), "error", "for llama-stack, lightspeed-stack; there is no such file"),
-        (replace(PYTHON, kind="packages", name="ogx==1"), "ok", "for llama-stack, and uv will fetch it"),
+        (
+            replace(PYTHON, kind="packages", name="ogx==1"),
+            "ok",
+            "for llama-stack, and uv will fetch what is not here",
+        ),
         (
             replace(PYTHON, kind="packages", name="ogx==1", state="unknown"),
             "unknown",
-            "for llama-stack; uv may fetch nothing, so all of it must be here",
+            "for llama-stack; uv is missing, or may fetch nothing: then all of it must be here",
         ),
     ],
 )
@@ -175,8 +179,19 @@ def test_without_any_engine_the_doctor_finds_nothing_in_the_way_of_processes(fol
     # Nobody asked for processes, and they are what is left.
     code, found = findings(folder, **env)
     assert (code, found["engine.used", "processes"]) == (0, "warning")
-    code, found = findings(folder, "--runtime", "container", **env)
+    code, found = findings(folder, "--strict-runtime", **env)
     assert (code, found["engine.used", "engine"]) == (MachineError.exit_code, "error")
+
+
+def test_of_both_kinds_what_each_needs_is_looked_at(folder: Path, tmp_path: Path) -> None:
+    own(folder, llama_stack="{command: no-such-server}")
+    one = ("--set", "services.llama-stack.runtime=local")
+    assert "It starts: llama-stack (a process), lightspeed-stack." in run(validate, folder, *one).stdout
+    code, found = findings(folder, *one)
+    assert code == MachineError.exit_code
+    assert found["stack.process", "no-such-server"] == "error"
+    assert found["engine.used", "engine"] == "error"
+    assert [subject for name, subject in found if name == "stack.process"] == ["no-such-server"]
 
 
 def test_what_the_configuration_lacks_for_processes_is_an_error_of_it(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from lcompose.engines.given import given
 from lcompose.errors import EngineError, NotReadyError
 from lcompose.host import Finished
 from lcompose.spec.run import Given
-from lcompose.verify import SAID, Evidence, fallen_back, judged, refuse_fallback, said, verify
+from lcompose.verify import LIST, SAID, Evidence, fallen_back, judged, refuse_fallback, said, verify
 
 ROCM = Given("id", "demo-inference-1", "inference", "rocm", ("/dev/kfd", "/dev/dri"))
 CUDA = Given("id", "demo-inference-1", "inference", "cuda", ("nvidia: all",))
@@ -107,6 +108,25 @@ def test_an_engine_is_asked_for_all_of_it() -> None:
     (found,) = verify(engine, "demo")
     assert (found.service, found.state, found.line) == ("inference", "gpu", VLLM.format("cuda"))
     assert found.nodes == ("/dev/nvidia0", "/dev/nvidiactl") and found.devices == ("nvidia: all",)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "state"),
+    [
+        (("/dev/nvhost-ctrl-gpu",), "unknown"),
+        (("/dev/nvgpu/igpu0/ctrl",), "unknown"),
+        (("/dev/nvidia0", "/dev/nvidia-modeset"), "cpu"),
+        ((), "cpu"),
+    ],
+)
+def test_the_gpu_of_a_board_has_nodes_of_its_own(nodes: tuple[str, ...], state: str) -> None:
+    assert judged(Evidence(CUDA, nodes)).state == state
+
+
+def test_a_container_is_asked_for_every_node_that_says_something() -> None:
+    asked = LIST[-1].split()
+    known = {one for name in vendors.choices() for row in vendors.vendor(name).inside for one in row}
+    assert [one for one in known if not any(fnmatch(one, pattern) for pattern in asked)] == []
 
 
 def test_a_container_without_a_shell_is_not_called_wrong() -> None:
