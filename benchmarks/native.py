@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import yaml
 from benchmarks.machine import ROOT, Bench, quietly
 from benchmarks.render import QUICKSTART
 from benchmarks.results import Ratio, Result, Told
+from tests.images.build import TABLE, cache_dir
 
 RUNS = int(os.environ.get("BENCH_NATIVE_RUNS", "9"))
 LIMIT = 1.03
@@ -49,12 +51,15 @@ class Native:
 
     bench: Bench
     ports: Mapping[str, int]
+    options: tuple[str, ...] = ()
 
     @property
     def env(self) -> dict[str, str]:
-        """This environment, with the uv that came with the development's."""
+        """This environment, with the uv that came with the development's, and tiktoken's table where that is here."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return {"PATH": path, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+        tables = [str(one.parent) for one in cache_dir().glob(f"*/*/{TABLE}")]
+        found = {"PATH": path, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+        return found | ({"TIKTOKEN_CACHE_DIR": tables[0]} if tables else {})
 
     @property
     def up(self) -> tuple[str, ...]:
@@ -62,46 +67,48 @@ class Native:
         standin = shlex.join([self.bench.python, str(EXAMPLES / "demo_standins.py"), LCORE])
         sets = [f"services.{name}.ports={port}:{USUAL[name]}" for name, port in self.ports.items()]
         sets.append(f"services.{LCORE}.local.command={standin}")
-        common = ("-C", str(QUICKSTART), "-p", PROJECT, "--runtime", "local", "--run-config", run_file())
+        common = ("-C", str(QUICKSTART), "-p", PROJECT, "--runtime", "local", *self.options)
         return (self.bench.lcompose, "up", *common, *(part for one in sets for part in ("--set", one)))
 
     def down(self, *options: str) -> None:
         """Takes it down."""
         quietly(self.bench.lcompose, "down", "-p", PROJECT, *options, env=self.bench.environment(self.env))
 
-    def answers(self, service: str, status: int = 200) -> bool:
+    def answers(self, service: str) -> bool:
         """Whether one of them says that it is ready."""
         connection = HTTPConnection("127.0.0.1", self.ports[service], timeout=1)
         try:
             connection.request("GET", ASKED[service])
-            return connection.getresponse().status == status
+            return connection.getresponse().status == HTTPStatus.OK
         except (OSError, HTTPException):
             return False
         finally:
             connection.close()
 
 
-def run_file() -> str:
-    """The run.yaml: inference only."""
-    return str(EXAMPLES / "demo-run.yaml")
-
-
 def measure(bench: Bench) -> Iterator[Result]:
+    """The quick start, and the least that Llama Stack can be."""
+    yield from measure_with(bench, "the quick start", (), LIMIT)
+    smallest = ("--run-config", str(EXAMPLES / "demo-run.yaml"))
+    yield from measure_with(bench, "Llama Stack with nothing but inference", smallest, None)
+
+
+def measure_with(bench: Bench, what: str, options: tuple[str, ...], limit: float | None) -> Iterator[Result]:
     """Both in turn, each on volumes that an earlier start has made; what uv must fetch is here before."""
-    native = Native(bench, dict(zip(USUAL, free_ports(len(USUAL)), strict=True)))
+    title = f"{what}: lcompose up --runtime local until it returns, over the same commands by hand"
+    native = Native(bench, dict(zip(USUAL, free_ports(len(USUAL)), strict=True)), options)
     try:
         problem = first_start(native)
         if problem:
-            yield Told("lcompose up --runtime local, over the same command by hand", f"not measured: {problem}")
+            yield Told(title, f"not measured: {problem}")
             return
         services = process_file(native)
         pairs = [in_turn(native, services, ours_first=bool(number % 2)) for number in range(RUNS)]
     finally:
         native.down("--volumes")
-    ready = [one.ready for one, _ in pairs], [other.ready for _, other in pairs]
+    yield Ratio(title, [one.ready for one, _ in pairs], [other.ready for _, other in pairs], limit)
     answered = [one.answered for one, _ in pairs], [other.answered for _, other in pairs]
-    yield Ratio("lcompose up --runtime local until it returns, over the same commands by hand", *ready, LIMIT)
-    yield Ratio("the same until Llama Stack first answers", *answered, None)
+    yield Ratio(f"{what}: the same until Llama Stack first answers", *answered, None)
 
 
 def first_start(native: Native) -> str:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from lcompose import bundle as files
 from lcompose import host, logs, memory
-from lcompose.archive import state_of, versions_of
-from lcompose.archive import write as write_archive
 from lcompose.engines import Creation, Engine
 from lcompose.errors import ConfigError, LcomposeError, MachineError, NotReadyError, known_lines
 from lcompose.execute import Context, execute
@@ -373,6 +371,8 @@ def _aftermath(job: Job, error: NotReadyError) -> list[str]:
 
 
 def _kept(job: Job, error: NotReadyError, *, late: bool) -> list[str]:
+    from lcompose.archive import state_of, versions_of, write
+
     # Where the deadline has passed, this was done shortly before.
     problems = [] if late else logs.collect_all(job.engine, _begun(job.observed), job.place / "logs", job.secrets)
     documents = job.bundle.documents if job.bundle else ()
@@ -382,7 +382,7 @@ def _kept(job: Job, error: NotReadyError, *, late: bool) -> list[str]:
 
         written["compose.yaml"] = yaml_text(dict(job.creation.reading))
     try:
-        path = write_archive(
+        path = write(
             job.place,
             report="\n".join([*error.details, error.what, *known_lines(error)]),
             states=[state_of(one) for one in job.observed.containers],

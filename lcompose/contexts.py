@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +92,8 @@ def _json(path: Path) -> Any:
 
 
 def _toml(path: Path) -> Any:
+    import tomllib
+
     return _read(path, tomllib.loads)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -77,12 +76,21 @@ def _stage(stage: tuple[Step, ...], context: Context, left: Callable[[], float])
 def _do_all(stage: tuple[Step, ...], context: Context, tell: Callable[[Event | BaseException | None], None]) -> None:
     """Does the steps side by side; at the end tells None, or what went wrong."""
     try:
-        with ThreadPoolExecutor(min(len(stage), MOST_AT_ONCE)) as pool:
-            list(pool.map(lambda step: VERBS[step.verb](step, context, tell), stage))
+        _side_by_side(stage, lambda step: VERBS[step.verb](step, context, tell))
     except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
         tell(error)
     else:
         tell(None)
+
+
+def _side_by_side(stage: tuple[Step, ...], do: Callable[[Step], None]) -> None:
+    if len(stage) == 1:
+        do(stage[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(stage), MOST_AT_ONCE)) as pool:
+        list(pool.map(do, stage))
 
 
 def _patience(stage: tuple[Step, ...], left: Callable[[], float]) -> float | None:

@@ -155,9 +155,14 @@ def _said(name: str, service: Mapping[str, Any], file: str) -> Gated | list[Find
 
 def _rendered_probe(service: Mapping[str, Any]) -> Probe | None:
     """The probe that a file of lcompose's own carries in a label; it is no less strict when it is named."""
+    return probe_in(label_in(service, labels.PROBE))
+
+
+def label_in(service: Mapping[str, Any], name: str) -> str:
+    """A label of a service as a compose file has it, in either of its forms; empty where it has none."""
     given = service.get("labels") or {}
     pairs = given if isinstance(given, Mapping) else dict(str(one).partition("=")[::2] for one in given)
-    return probe_in(str(pairs.get(labels.PROBE) or ""))
+    return str(pairs.get(name) or "")
 
 
 def probe_in(text: str) -> Probe | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from lcompose import host
+from lcompose import environments, host
 from lcompose.errors import LcomposeError, MachineError
 from lcompose.spec.program import Need
 
@@ -99,22 +99,31 @@ def fetched(needs: Iterable[Need], env: Mapping[str, str], timeout: float, tell:
 
     Raises: MachineError with uv's own words.
     """
-    kinds = {need.kind: need for need in needs}
-    python = kinds.get("python")
-    if python and not has_python(python.name, env):
+    needs = tuple(needs)
+    left = [need for need in needs if need.kind == "packages" and not environments.known(need.argv, env)]
+    python = next((need for need in needs if need.kind == "python"), None)
+    if left and python and not has_python(python.name, env):
         tell(f"uv fetches Python {python.name}")
         _done(python, _uv(["python", "install", python.name], env, FETCH_PYTHON), f"Python {python.name}")
-    for need in needs:
-        if need.kind != "packages":
-            continue
-        run = need.argv.index("run") + 1
-        before, after = need.argv[1:run], need.argv[run:]
-        if not _uv([*before, "--offline", *after, "python", "-c", "pass"], env, LOOK).code:
-            continue
-        tell(f"{need.service}: uv fetches {need.name}")
-        # Compiled now, since that takes half of the first start.
-        done = _uv([*before, "--compile-bytecode", *after, "python", "-c", "pass"], env, timeout)
-        _done(need, done, need.name)
+    for need in left:
+        environments.remember(need.argv, env, _environment(need, env, timeout, tell))
+
+
+def _environment(need: Need, env: Mapping[str, str], timeout: float, tell: Tell) -> str:
+    """The folder of what uv has made of packages; they are fetched where they are not here.
+
+    Raises: MachineError.
+    """
+    run = need.argv.index("run") + 1
+    before, after = need.argv[1:run], (*need.argv[run:], *environments.WHERE)
+    here = _uv([*before, environments.OFFLINE, *after], env, LOOK)
+    if not here.code:
+        return here.out.strip()
+    tell(f"{need.service}: uv fetches {need.name}")
+    # Compiled now, since that takes half of the first start.
+    done = _uv([*before, "--compile-bytecode", *after], env, timeout)
+    _done(need, done, need.name)
+    return done.out.strip()
 
 
 def _uv(words: list[str], env: Mapping[str, str], timeout: float) -> host.Finished:

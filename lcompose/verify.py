@@ -83,14 +83,14 @@ def _judged(found: Evidence) -> tuple[State, str]:
     if not found.given.devices:
         return "cpu", "its engine was told of no device: what read the compose file left it out"
     if found.nodes is not None and vendor.inside and not _has(found.nodes, vendor.inside):
-        return "cpu", f"no device of {vendor.title} is in its container"
+        return "cpu", f"no device of {vendor.title} is where it runs"
     if found.word == "cpu":
         return "cpu", "its server says that it works on the processor"
     if found.word == "gpu":
         return "gpu", "its server says so"
     if found.nodes is None:
         return "unknown", "its container cannot be asked, and its server said nothing of it"
-    return "unknown", "the device is in its container, and its server said nothing of it"
+    return "unknown", "the device is where it runs, and its server said nothing of it"
 
 
 def _has(nodes: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
@@ -113,11 +113,12 @@ def said(lines: Iterable[str], names: Sequence[str]) -> tuple[Word | None, str]:
 
 
 def verify(engine: Engine, project: str) -> tuple[Verdict, ...]:
-    """What each running service works on that was promised a GPU.
+    """What each running service works on that was promised a GPU, by the names of the services.
 
     Raises: EngineError when the engine does not answer.
     """
-    promised = (one for one in engine.accelerators(project) if one.vendor in vendors.choices())
+    promised = [one for one in engine.accelerators(project) if one.vendor in vendors.choices()]
+    promised.sort(key=lambda one: one.service)
     return tuple(judged(_evidence(engine, one)) for one in promised)
 
 
@@ -135,7 +136,10 @@ def refuse_fallback(found: Iterable[Verdict]) -> None:
     if wrong:
         details = tuple(f"{one.service}: {one.reason}{f': {one.line}' if one.line else ''}" for one in wrong)
         names = ", ".join(one.service for one in wrong)
-        raise NotReadyError(f"{names} was to work on a GPU, and works on the processor", "", WAY_OUT, details)
+        what = "{} was to work on a GPU, and works on the processor"
+        if len(wrong) > 1:
+            what = "{} were to work on a GPU, and work on the processor"
+        raise NotReadyError(what.format(names), "", WAY_OUT, details)
 
 
 def _evidence(engine: Engine, one: Given) -> Evidence:

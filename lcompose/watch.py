@@ -16,7 +16,7 @@ from lcompose.work import Result, Work
 # the pauses grow with their number, so that a client that waits for 100 stays below a tenth of a core.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.2
-SLOWER = 1.05
+SLOWER = 1.01
 MANY, SLOWER_FOR_MANY = 10, 1.5
 PAUSE_PER_SERVICE = 0.02
 # A check inside costs an engine 100 ms of a core.
@@ -46,6 +46,7 @@ class _Asked:
     due: float
     pause: float
     busy: bool = False
+    at: float = 0.0
     counted: float = 0.0
 
 
@@ -192,9 +193,11 @@ class Watch:
         )
         if asked.busy or self._is_fine(kind, one.id):
             return NEVER
-        if now < asked.due or sum(other.busy for key, other in self._asked.items() if key[0] == kind) >= most:
-            return max(asked.due, now + FIRST_PAUSE)
-        asked.busy = True
+        if now < asked.due:
+            return asked.due
+        if sum(other.busy for key, other in self._asked.items() if key[0] == kind) >= most:
+            return now + FIRST_PAUSE
+        asked.busy, asked.at = True, now
         self._begin(kind, service, one)
         return NEVER
 
@@ -217,8 +220,20 @@ class Watch:
         if asked and result.key[1] == str(asked.run):
             longest = max(LONGEST_PAUSE, PAUSE_PER_SERVICE * len(self.spec.services))
             slower = SLOWER if len(self.spec.services) <= MANY else SLOWER_FOR_MANY
-            self._again(asked, asked.pause, min(asked.pause * slower, longest))
-            self.answers[container] = _answer(result)
+            answer = self.answers[container] = _answer(result)
+            # What costs an engine a program inside a container is not asked as often as a port.
+            pause = max(asked.pause, min(self.work.now() - asked.at, longest))
+            self._again(asked, pause, min(max(asked.pause, FIRST_PAUSE) * slower, longest))
+            if answer.ok:
+                self._ask_who_waits_for(container)
+
+    def _ask_who_waits_for(self, container: str) -> None:
+        """What comes after a service that is ready now may be ready as well."""
+        names = {one.service for one in self.observed.containers if one.id == container}
+        for one in self.observed.containers:
+            asked = self._asked.get((PROBE, one.id))
+            if asked and names.intersection(one.after):
+                asked.due, asked.pause = self.work.now(), 0.0
 
     def _ran(self, container: str, result: Result) -> None:
         asked = self._asked.get((CHECK, container))

@@ -113,11 +113,6 @@ class Workspace:
         kinds, taken = self.resolved.companions.kinds, self.settings.processes
         return tuple(one.name for one in self.resolved.project.services if kinds.get(one.name, one.name) in taken)
 
-    @property
-    def kinds_of_processes(self) -> frozenset[str]:
-        """The same as settings call them."""
-        return self.kinds(self.processes)
-
 
 def project_name(options: Options, env: Mapping[str, str]) -> str:
     """The project's name: asked for, from the environment, or made of the directory's name.

@@ -115,14 +115,6 @@ def _programs(workspace: Workspace, names: Collection[str] | None = None, *, her
     return programs(own, workspace.settings, str(workspace.directory), home, python)
 
 
-def processes(workspace: Workspace) -> frozenset[str]:
-    """The services that are processes, where nobody asks this machine.
-
-    Raises: UsageError.
-    """
-    return processes_of(_selected(workspace, {}))
-
-
 def described(workspace: Workspace, names: Collection[str] | None = None) -> TargetFacts:
     """What is rendered for where nobody asks this machine: these services, or all, are processes.
 

@@ -85,8 +85,8 @@ def _workspace(options: Options, env: Mapping[str, str], wanted: str, *, allow_m
     workspace = open_it(runtime=runtime)
     if runtime:
         return workspace
-    processes = workspace.kinds(processes_of(selected(workspace.resolved, workspace.settings, {})))
-    return workspace if processes == workspace.kinds_of_processes else open_it(processes=processes)
+    processes = processes_of(selected(workspace.resolved, workspace.settings, {}))
+    return workspace if processes == set(workspace.processes) else open_it(processes=workspace.kinds(processes))
 
 
 def _runtime(wanted: str) -> str:

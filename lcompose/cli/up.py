@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from lcompose import bundle as files
-from lcompose import host, timeline
+from lcompose import host
 from lcompose.bring_up import Deadline, Job, bring_up, prepare, refuse_taken_ports
 from lcompose.cli import Terminated
 from lcompose.cli.down import take_down
@@ -20,8 +20,10 @@ from lcompose.cli.options import console_of, environment, file_options, options_
 from lcompose.cli.stack import Stack, open_file, open_rendered, with_timeout
 from lcompose.console import Console
 from lcompose.errors import EngineError, LcomposeError, MachineError, NotReadyError, UsageError
+from lcompose.gatespec import label_in
 from lcompose.observe import snapshot
 from lcompose.plan import describe
+from lcompose.spec.labels import ACCELERATOR
 from lcompose.spec.project import Service
 from lcompose.spec.run import Container, Plan
 
@@ -62,6 +64,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     console.warn(stack.warnings)
     console.changes(stack.changes)
     if given["timeline"]:
+        from lcompose import timeline
+
         timeline.check(Path(given["timeline"]))
     if given["dry_run"]:
         _dry_run(console, stack, begun)
@@ -135,11 +139,13 @@ def _up(console: Console, stack: Stack, begun: float, given: dict[str, Any]) -> 
 
 
 def _verify_accelerators(console: Console, stack: Stack) -> None:
-    """Where a GPU was asked for, what is ready must work on it.
+    """Where a GPU was asked for, here or when a file was rendered, what is ready must work on it.
 
     Raises: NotReadyError.
     """
-    if not stack.project or not any(service.accelerator for service in stack.project.services):
+    rendered = stack.project.services if stack.project else ()
+    read = (stack.reading.get("services") or {}).values()
+    if not any([service.accelerator for service in rendered] + [label_in(one, ACCELERATOR) for one in read]):
         return
     from lcompose.verify import refuse_fallback, verify
 
@@ -169,6 +175,8 @@ def _timeline(job: Job, file: str | None) -> Iterator[None]:
         yield
     finally:
         if file:
+            from lcompose import timeline
+
             seconds = time.monotonic() - job.begun
             timeline.write(Path(file), job.spec.project, timeline.spans(job.events, seconds), seconds)
 

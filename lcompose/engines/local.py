@@ -11,15 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from lcompose import host
+from lcompose import environments, host
 from lcompose.engines import ComposeFile, Creation, EngineEvent, local_create, local_logs, local_sockets, local_store
 from lcompose.engines import local_supervise as supervise
 from lcompose.engines.local_limits import FIX, Enforcement, enforcement, here, unenforced
-from lcompose.engines.local_store import ENDPOINT, PROCESSES, Kept, State
+from lcompose.engines.local_store import ENDPOINT, PROCESSES, Kept, Spec, State
 from lcompose.errors import EngineError, MachineError, UsageError
 from lcompose.host import Finished
 from lcompose.keeper import record
@@ -34,6 +35,8 @@ ALWAYS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYP
 # Seconds between two looks for events.
 PAUSE = 0.02
 NOT_FOUND = 127
+# A process is given no device: it has all of its machine.
+EVERYTHING = ("every device of this machine",)
 BESIDE: tuple[EngineName, ...] = ("docker", "podman")
 NO_IMAGES = "Use a container engine for this: --engine docker, or --engine podman."
 
@@ -154,7 +157,8 @@ class Local:
 
     def accelerators(self, project: str) -> tuple[Given, ...]:
         """See Engine."""
-        return ()
+        promised = (one for one in self._all(project) if one.spec.accelerator and local_store.look(one).is_up)
+        return tuple(_given(one.spec) for one in promised)
 
     def environment(self, container: str) -> dict[str, str]:
         """See Engine."""
@@ -186,6 +190,10 @@ class Local:
         env = self._variables(one)
         secret = [name for name in one.spec.inherit if name in env and _is_secret(name, env[name])]
         missing = "; ".join(unenforced(one.spec.limits, here(self._env)))
+        argv, programs = environments.directly(one.spec.command, self._env)
+        if programs:
+            env = {**env, "PATH": f"{programs}:{env.get('PATH', '')}"}
+            one = replace(one, spec=replace(one.spec, command=argv))
         supervise.start(one, env, secret, self._limits(one), missing, addresses if one.spec.called else ())
 
     def stop(self, container: str, grace: int) -> None:
@@ -309,6 +317,10 @@ def container_of(one: Kept, state: State) -> Container:
         runtime="local",
         log="".join(str(one.log / name) for name in log_names(str(one.log))[-1:]),
     )
+
+
+def _given(spec: Spec) -> Given:
+    return Given(spec.id, spec.name, spec.service, spec.accelerator, EVERYTHING)
 
 
 def _parts(one: Kept) -> tuple[tuple[str, str], ...]:

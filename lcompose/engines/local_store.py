@@ -18,6 +18,7 @@ from lcompose.errors import EngineError
 from lcompose.keeper import WAS_KILLED, processes, record
 from lcompose.keeper.guard import KILLED, UP
 from lcompose.names import NAME
+from lcompose.spec.labels import ACCELERATOR
 from lcompose.spec.project import Healthcheck, Limits, Probe
 
 ENDPOINT = "local"
@@ -38,7 +39,8 @@ class Spec:
     ``defaults`` are for those of them that are not set, or empty.
 
     ``created`` is in seconds since 1970, ``log_size`` in bytes. ``beside`` is the engine that has the other
-    services as containers, if any are, and ``called`` says that these call it.
+    services as containers, if any are, and ``called`` says that these call it. ``accelerator`` is the vendor of the
+    GPUs that it was promised.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Spec:
     log_files: int = DEFAULT_LOG_FILES
     beside: str = ""
     called: bool = False
+    accelerator: str = ""
 
     @property
     def socket(self) -> Path | None:
@@ -189,6 +192,7 @@ def spec_of(tree: Mapping[str, Any], container: str, project: str, service: str,
         log_files=max(1, int(log.get("max_file") or DEFAULT_LOG_FILES)),
         beside=str(tree.get("beside") or ""),
         called=bool(tree.get("called")),
+        accelerator=str((tree.get("labels") or {}).get(ACCELERATOR) or ""),
     )
 
 

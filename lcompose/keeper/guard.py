@@ -30,21 +30,24 @@ def main() -> None:
     # What the keeper leaves behind comes to us.
     processes.adopt_orphans()
     guard = os.getpid()
-    if orders.relays and (why := _opened(orders.relays, (held, report))):
+    relay, why = _relay(orders.relays, (held, report))
+    if why:
         os.write(report, why.encode())
         return
     keeper = os.fork()
     if not keeper:
         _keep(orders, guard, report)
     os.close(report)
-    _guard(orders, keeper)
+    _guard(orders, keeper, relay)
 
 
-def _opened(relays: list[tuple[str, str, int]], ours: tuple[int, ...]) -> str:
+def _relay(relays: list[tuple[str, str, int]], ours: tuple[int, ...]) -> tuple[processes.Process, str]:
+    if not relays:
+        return (0, 0), ""
     # Only what containers call needs sockets, and their modules take time.
-    from lcompose.keeper import relay
+    from lcompose.keeper.relay import opened
 
-    return relay.opened(relays, ours)
+    return opened(relays, ours)
 
 
 def _keep(orders: Orders, guard: int, report: int) -> None:
@@ -61,9 +64,12 @@ def _keep(orders: Orders, guard: int, report: int) -> None:
         os._exit(code)
 
 
-def _guard(orders: Orders, keeper: int) -> None:
+def _guard(orders: Orders, keeper: int, relay: processes.Process) -> None:
     status = _ended(keeper)
     if os.waitstatus_to_exitcode(status) == 0:
+        # Whoever starts it again needs its ports: it counts as ended when they are free.
+        if processes.send(relay, signal.SIGKILL):
+            os.waitpid(relay[0], 0)
         return
     known = record.Record(orders.folder)
     code = _end_all(known.fields["pid"])

@@ -25,10 +25,10 @@ _MOST = 256
 _PATIENCE, _PAUSE = 10, 0.1
 
 
-def opened(relays: list[tuple[str, str, int]], ours: tuple[int, ...]) -> str:
+def opened(relays: list[tuple[str, str, int]], ours: tuple[int, ...]) -> tuple[processes.Process, str]:
     """Begins to pass on, in a child that ends with us: from an address to another one, at the same port.
 
-    ``ours`` are files that the child is not to hold. Gives back why it cannot be, or nothing.
+    ``ours`` are files that the child is not to hold. Gives back the child, or why it cannot be.
     """
     listening = []
     for address, target, port in relays:
@@ -36,13 +36,14 @@ def opened(relays: list[tuple[str, str, int]], ours: tuple[int, ...]) -> str:
             listening.append((_listening(address, port), (target, port)))
         except OSError as error:
             why = TAKEN if error.errno == errno.EADDRINUSE else f"{error.strerror or error}:"
-            return f"{why} {address}:{port}, where containers are to reach it"
+            return (0, 0), f"{why} {address}:{port}, where containers are to reach it"
     guard = os.getpid()
-    if not os.fork():
+    child = os.fork()
+    if not child:
         _pass_on(listening, guard, ours)
     for one, _ in listening:
         one.close()
-    return ""
+    return (child, processes.birth(child)), ""
 
 
 def _listening(address: str, port: int) -> socket.socket:

@@ -372,6 +372,7 @@ def _service(tree: Mapping[str, Any], script: Derived | None, vendor: str) -> Se
         stop_grace=tree.get("stop_grace", STOP_GRACE),
         gauge=tree.get("gauge", ""),
         user=tree.get("user", 0),
+        port=tree["port"],
     )
 
 

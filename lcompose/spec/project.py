@@ -140,7 +140,8 @@ class Service:
     ``own_entrypoint`` is what the image starts by itself, for a target that must start it instead.
     ``extra_hosts`` are names of this machine for its container, in Compose's words.
     ``user`` is the number of the image's user, where it must be the owner of what the service writes:
-    a rootless engine makes it the person's own; 0 is of no concern.
+    a rootless engine makes it the person's own; 0 is of no concern. ``port`` is where it listens, if neither
+    its probe nor what is published says so.
     """
 
     name: str
@@ -167,6 +168,7 @@ class Service:
     stop_grace: int = 10
     gauge: str = ""
     user: int = 0
+    port: int = 0
     extra_hosts: tuple[str, ...] = ()
 
 

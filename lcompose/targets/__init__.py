@@ -36,7 +36,7 @@ class Place:
 # The target that has no containers.
 LOCAL = "local"
 # Modules that targets share, and that are none.
-SHARED = {"words", "devices", "mixed", "sockets"}
+SHARED = {"words", "devices", "mixed", "sockets", "unsaid"}
 
 Translate: TypeAlias = Callable[[Project, TargetFacts, Place], Bundle]
 

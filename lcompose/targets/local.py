@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from lcompose.spec.project import (
 from lcompose.spec.target import TargetFacts
 from lcompose.spec.text import Address, ComposeText, EnvRef, Text
 from lcompose.targets import Place, sockets, words
+from lcompose.targets.unsaid import unsaid
 
 TITLE = "the local runtime"
 PROCESS_FILE = "processes.yaml"
@@ -185,7 +186,7 @@ def _refuse_shared_ports(listening: Mapping[str, Listening]) -> None:
 
 def listening_of(service: Service) -> Listening | None:
     """Where a service listens: at the port that is published, or at its own where none is."""
-    own = service.probe.port if service.probe else 0
+    own = service.probe.port if service.probe else service.port
     first = next((one for one in service.ports if one.target == own), next(iter(service.ports), None))
     if first:
         return Listening(first.target, first.bind, first.published)
@@ -397,34 +398,3 @@ def _literal(name: str, value: Text, service: Service) -> str:
                 fix = f"Write '{name}:' without a value, and set the variable {name} itself."
                 raise UsageError(what, f"services.{service.name}.env.{name}", fix)
             return text.replace("$$", "$")
-
-
-# ---------------------------------------------------------------- what a process cannot have
-
-Unsaid = tuple[Callable[[Service], Any], str]
-UNSAID: tuple[Unsaid, ...] = (
-    (lambda one: one.hardening.read_only, "it may write wherever you may: read_only is for containers"),
-    (lambda one: one.hardening.drop_capabilities, "it has what you may do: drop_capabilities is for containers"),
-    (lambda one: one.hardening.no_new_privileges, "no_new_privileges is for containers"),
-    (lambda one: one.hardening.tmpfs, "tmpfs is for containers: it writes to this machine's folders"),
-    (lambda one: one.shm_size, "it has this machine's shared memory: shm_size is for containers"),
-    (lambda one: one.accelerator, "it sees the GPUs of this machine: nothing is reserved"),
-    (lambda one: one.pull_policy != "missing", "there is no image: imagePullPolicy is for containers"),
-    (lambda one: len(one.ports) > 1, "it listens once: of several ports the first counts"),
-    (lambda one: not one.ports and one.probe, "it can be reached on 127.0.0.1 though it is not published"),
-)
-
-
-def unsaid(project: Project) -> tuple[str, ...]:
-    """A line for each thing that processes cannot have."""
-    return tuple(line for one in project.services for line in _unsaid(one, project))
-
-
-def _unsaid(service: Service, project: Project) -> Iterator[str]:
-    for holds, line in UNSAID:
-        if holds(service):
-            yield f"{service.name}: {line}"
-    known = json.dumps([service.environment, service.command, [one.tree for one in project.documents]], default=str)
-    for mount in service.mounts:
-        if isinstance(mount, FileMount) and mount.target not in known and mount.source != mount.target:
-            yield f"{service.name}: what a container has at {mount.target} is at {mount.source} only"

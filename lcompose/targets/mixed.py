@@ -23,6 +23,7 @@ from lcompose.spec.target import TargetFacts
 from lcompose.spec.text import Address, Text
 from lcompose.targets import LOCAL, Place, local
 from lcompose.targets.local import HERE, IN_TEXT, LOOPBACK, listening_of
+from lcompose.targets.unsaid import unsaid
 
 # What each engine's containers call this machine, and what Docker must be told for that.
 HOSTS = {"docker": "host.docker.internal", "podman": "host.containers.internal"}
@@ -86,7 +87,7 @@ def notes(project: Project, facts: TargetFacts) -> tuple[str, ...]:
     Raises: as translate does.
     """
     both = split(project, facts)
-    return (*both.report, *local.unsaid(both.processes))
+    return (*both.report, *unsaid(both.processes))
 
 
 def _natively(both: Sides, facts: TargetFacts) -> TargetFacts:

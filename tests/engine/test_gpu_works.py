@@ -7,6 +7,7 @@ something to find, or misses it.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,31 +15,62 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.conftest import QUICKSTART, Ran, clean_environment, free_port, image_options
+from lcompose.emit import yaml_text
+from tests.conftest import QUICKSTART, ROOT, Ran, clean_environment, free_port, image_options
 from tests.engine.test_gpu_stand_ins import HOOK, MAKES_A_NODE, SPECIFICATION, StandIn, dockerd, needs_root, written
-from tests.engine.test_main_job import query
 
 __all__ = ["dockerd"]
 
-CARD = "0000:01:00.0"
-UUID = "GPU-0a7c1e5d-0b1f-4c3e-9d2a-6f5e4d3c2b10"
+# Two cards of NVIDIA's, which its driver holds.
+CARDS = ("0000:01:00.0", "0000:02:00.0")
+MODEL = "NVIDIA GeForce RTX 4090"
 VERSION = "550.54.15"
-# One card of NVIDIA's, which its driver holds.
+
+
+def uuid(index: int) -> str:
+    """What a card calls itself."""
+    return f"GPU-0a7c1e5d-0b1f-4c3e-9d2a-6f5e4d3c2b1{index}"
+
+
+def card_in(index: int, card: str) -> dict[str, str]:
+    """What the kernel has of one card."""
+    said = f"Model: {MODEL}\nGPU UUID: {uuid(index)}\nDevice Minor: {index}\n"
+    return {
+        f"pci/{card}/class": "0x030000\n",
+        f"pci/{card}/vendor": "0x10de\n",
+        f"pci/{card}/device": "0x2684\n",
+        f"driver/nvidia/gpus/{card}/information": said,
+    }
+
+
+def listed(index: int, card: str) -> str:
+    """A line of nvidia-smi."""
+    return f"{index}, {uuid(index)}, {MODEL}, 24564, 24000, {VERSION}, 0000{card}, 8.9, Disabled"
+
+
 FILES = {
-    f"pci/{CARD}/class": "0x030000\n",
-    f"pci/{CARD}/vendor": "0x10de\n",
-    f"pci/{CARD}/device": "0x2684\n",
+    **{name: text for index, card in enumerate(CARDS) for name, text in card_in(index, card).items()},
     "driver/nvidia/version": f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {VERSION}\n",
-    f"driver/nvidia/gpus/{CARD}/information": f"Model: NVIDIA GeForce RTX 4090\nGPU UUID: {UUID}\nDevice Minor: 0\n",
     "etc/cdi/nvidia.yaml": SPECIFICATION,
     "bin/nvidia-ctk": "#!/bin/sh\n",
     f"bin/{HOOK}": MAKES_A_NODE,
-    "bin/nvidia-smi": f"""#!/bin/sh
-echo "0, {UUID}, NVIDIA GeForce RTX 4090, 24564, 24000, {VERSION}, 00000000:01:00.0, 8.9, Disabled"
-""",
+    "bin/nvidia-smi": "\n".join(
+        ["#!/bin/sh", "cat <<end", *(listed(index, card) for index, card in enumerate(CARDS)), "end", ""]
+    ),
+}
+# In the words of each engine: the second card, and what its container has then; Docker may ask a hook for it.
+ASKED = {"docker": "nvidia: 1", "podman": "nvidia.com/gpu=1"}
+NODES = {"docker": ({"nvidiactl"}, {"nvidiactl", "nvidia1"}), "podman": ({"nvidiactl", "nvidia1"},)}
+# Beside vLLM, which the whole stack is tried with: what they say of a GPU, and without one.
+SAID = {
+    "llamacpp": ("load_tensors: offloaded 29/29 layers to GPU", "warning: no usable GPU found"),
+    "rhaiis": ("Automatically detected platform cuda.", "Automatically detected platform cpu."),
+    "ollama": ("library=CUDA", "library=cpu"),
 }
 # Whoever joins its namespace sees the folder's files where the kernel and the machine have theirs.
 SEEING = """
@@ -71,9 +103,20 @@ class Stack:
     def run(self, command: str, *more: str) -> Ran:
         """A command on the project, as somebody runs it who has that machine."""
         lcompose = [sys.executable, "-m", "lcompose", command, "-p", self.project, "--engine", self.engine, *more]
-        argv = ["nsenter", *self.inside, f"--wd={self.folder}", *lcompose]
-        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=200, check=False)
+        return self.seen(f"--wd={self.folder}", *lcompose)
+
+    def seen(self, *argv: str) -> Ran:
+        """A program on that machine."""
+        words = ["nsenter", *self.inside, *argv]
+        done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=200, check=False)
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def answer(self) -> str:
+        """What LCORE answers to one question."""
+        asks = "import sys; from tests.engine.test_main_job import query; print(query(*sys.argv[1:])['response'])"
+        done = self.seen(f"--wd={ROOT}", sys.executable, "-c", asks, str(self.ports[0]), "Who answers?")
+        assert done.code == 0, done.err
+        return done.out.strip()
 
 
 def machine_in(folder: Path) -> Path:
@@ -81,7 +124,8 @@ def machine_in(folder: Path) -> Path:
     machine = folder / "machine"
     for name, text in FILES.items():
         written(machine, name, text)
-    (machine / "pci" / CARD / "driver").symlink_to("../../../bus/pci/drivers/nvidia")
+    for card in CARDS:
+        (machine / "pci" / card / "driver").symlink_to("../../../bus/pci/drivers/nvidia")
     for name in ("upper", "layer"):
         (machine / name).mkdir()
     return machine
@@ -135,17 +179,59 @@ def handed_over(engine: str, images: list[str], env: dict[str, str]) -> None:
             subprocess.run([engine, "load"], stdin=saved.stdout, env=env, check=True, timeout=200, capture_output=True)
 
 
+def verified(stack: Stack, *more: str) -> dict[str, Any]:
+    """What ``verify-gpu`` says of each service."""
+    return {one["service"]: one for one in json.loads(stack.run("verify-gpu", "--json", *more).out)["services"]}
+
+
 def test_what_works_on_the_gpu_is_told_and_what_fell_back_is_an_error(stack: Stack) -> None:
-    up = stack.up("--set", "services.inference.env.STANDIN_DEVICE=cuda")
+    up = stack.up("--gpu-ids", "1", "--set", "services.inference.env.STANDIN_DEVICE=cuda")
     assert up.code == 0, up.err
     assert "  inference: works on the GPU\n" in up.err
-    if stack.engine == "podman":
-        assert query(stack.ports[0], "Who answers?")["response"] == "mock: Who answers?"
-    verified = stack.run("verify-gpu")
-    assert verified.code == 0 and "Automatically detected platform cuda" in verified.out, verified.err
+    assert stack.answer() == "mock: Who answers?"
+    found = verified(stack)["inference"]
+    assert found["state"] == "gpu" and ASKED[stack.engine] in found["devices"]
+    assert {node.removeprefix("/dev/") for node in found["nodes"]} in NODES[stack.engine]
+    assert "Automatically detected platform cuda" in found["line"]
 
     # The same without a word of a GPU from its server: ready, and all the same not what was asked for.
-    fallen = stack.up()
+    fallen = stack.up("--gpu-ids", "1")
     assert fallen.code == 5
     assert "inference was to work on a GPU, and works on the processor" in fallen.err
     assert "Automatically detected platform cpu" in fallen.err
+
+
+def rendered(stack: Stack, server: str) -> dict[str, Any]:
+    """A compose file with this server for this machine; what it mounts lies beside it."""
+    options = ("--profile", "gpu", "--inference", server, *stack.images, "--for", "here", "-o", str(stack.folder))
+    done = stack.run("render", *options, "--force")
+    assert done.code == 0, done.err
+    tree: dict[str, Any] = yaml.safe_load((stack.folder / "compose.yaml").read_text())
+    return tree
+
+
+def file_of(stack: Stack) -> Path:
+    """A compose file that has each of the other servers twice, as it is rendered: one of them gets no GPU to say."""
+    services, volumes = {}, {}
+    for server in SAID:
+        tree = rendered(stack, server)
+        one = tree["services"]["inference"]
+        saying = {**one.get("environment", {}), "STANDIN_DEVICE": "cuda"}
+        services |= {f"{server}-works": {**one, "environment": saying}, f"{server}-fell": one}
+        volumes |= {name: {} for name in tree["volumes"]}
+    path = stack.folder / "servers.yaml"
+    path.write_text(yaml_text({**tree, "services": services, "volumes": volumes}))
+    return path
+
+
+def test_each_server_is_believed_what_it_says_of_itself(stack: Stack) -> None:
+    file = ("-f", str(file_of(stack)))
+    up = stack.run("up", *file, "--wait-timeout", "60")
+    assert up.code == 5, up.err
+    assert f"{', '.join(sorted(f'{server}-fell' for server in SAID))} were to work on a GPU" in up.err
+    found = {name: (one["state"], one["line"]) for name, one in verified(stack, *file).items()}
+    for server, (works, fell) in SAID.items():
+        state, line = found[f"{server}-works"]
+        assert state == "gpu" and works in line
+        state, line = found[f"{server}-fell"]
+        assert state == "cpu" and fell in line

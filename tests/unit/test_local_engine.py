@@ -30,6 +30,7 @@ from lcompose.observe import ask, run_check
 from lcompose.spec.project import Dependency, Healthcheck, Limits, Probe
 from lcompose.spec.run import Gated, GateSpec
 from lcompose.spec.secrets import Secrets
+from lcompose.verify import verify
 from lcompose.work import Threads
 from tests.conftest import ROOT, SECRET, free_port
 from tests.native import PROJECT, Native, native, wait_until
@@ -62,9 +63,21 @@ def test_it_has_no_images(here: Native) -> None:
         engine.run_once("docker.io/any:1", [], entrypoint="", mounts=[], environment={}, timeout=1)
 
 
-def test_it_has_neither_networks_nor_pods_nor_accelerators(here: Native) -> None:
-    engine = here.engine
-    assert (engine.networks(PROJECT), engine.pods(PROJECT), engine.accelerators(PROJECT)) == ([], [], ())
+def test_it_has_neither_networks_nor_pods(here: Native) -> None:
+    assert (here.engine.networks(PROJECT), here.engine.pods(PROJECT)) == ([], [])
+
+
+def test_a_process_that_was_promised_a_gpu_is_held_to_what_it_says(here: Native) -> None:
+    promised = {"labels": {"lcompose.accelerator": "rocm"}}
+    says = {"command": ["sh", "-c", "echo Automatically detected platform cpu.; sleep 9"]}
+    made = here.create({"model": {**says, **promised}, "other": says, "created": {**says, **promised}})
+    for name in ("model", "other"):
+        here.engine.start(made[name].id)
+    wait_until(lambda: b"platform" in b"".join(here.engine.stream(made["model"].id)))
+    (given,) = here.engine.accelerators(PROJECT)
+    assert (given.container, given.service, given.vendor) == (made["model"].id, "model", "rocm")
+    (found,) = verify(here.engine, PROJECT)
+    assert (found.state, found.line) == ("cpu", "Automatically detected platform cpu.")
 
 
 def test_it_is_found_by_its_name(tmp_path: Path) -> None:

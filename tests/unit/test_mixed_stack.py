@@ -237,7 +237,7 @@ def test_a_workspace_knows_which_services_are_processes(
     folder: Path, sets: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     found = open_workspace(Options(directory=str(folder), sets=sets), {})
-    assert (found.processes, found.kinds_of_processes) == (expected, set(expected))
+    assert (found.processes, found.kinds(found.processes)) == (expected, set(expected))
 
 
 # ---------------------------------------------------------------- who has it later

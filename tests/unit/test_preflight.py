@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from lcompose.errors import MachineError
 from lcompose.preflight import fetched, here
 from lcompose.spec.program import Need
+from tests.unit.test_environments import environment
 
 PACKAGES = Need("packages", "ogx==1", "llama-stack", "Mend it.", ("uv", "tool", "run", "--from", "ogx==1"))
 PYTHON = Need("python", "3.12", "llama-stack", "Install Python 3.12.")
@@ -70,7 +72,7 @@ def test_what_is_here_is_not_fetched(tmp_path: Path) -> None:
     assert told == []
     assert asked(tmp_path) == [
         "python find --no-python-downloads >=3.12",
-        "tool run --offline --from ogx==1 python -c pass",
+        "tool run --offline --from ogx==1 python -c import sys; print(sys.prefix)",
     ]
 
 
@@ -79,7 +81,10 @@ def test_what_is_not_here_is_fetched_and_told(tmp_path: Path) -> None:
     env = machine(tmp_path, 'case "$*" in *find*|*--offline*) exit 1;; esac')
     fetched((PYTHON, PACKAGES), env, 5, told.append)
     assert told == ["uv fetches Python 3.12", "llama-stack: uv fetches ogx==1"]
-    assert asked(tmp_path)[1::2] == ["python install 3.12", "tool run --compile-bytecode --from ogx==1 python -c pass"]
+    assert asked(tmp_path)[1::2] == [
+        "python install 3.12",
+        "tool run --compile-bytecode --from ogx==1 python -c import sys; print(sys.prefix)",
+    ]
 
 
 def test_what_cannot_be_fetched_is_told_in_uvs_words(tmp_path: Path) -> None:
@@ -90,3 +95,15 @@ def test_what_cannot_be_fetched_is_told_in_uvs_words(tmp_path: Path) -> None:
         "ogx==1 cannot be fetched for llama-stack",
         ("error: no such host",),
     )
+
+
+def test_an_environment_that_uv_has_made_is_not_asked_for_again(tmp_path: Path) -> None:
+    made = environment(tmp_path, "a")
+    env = machine(tmp_path, f"echo {made}") | {"XDG_STATE_HOME": str(tmp_path)}
+    fetched((PYTHON, PACKAGES), env, 5, lambda _: None)
+    before = asked(tmp_path)
+    fetched((PYTHON, PACKAGES), env, 5, lambda _: None)
+    assert asked(tmp_path) == before
+    rmtree(made)
+    fetched((PYTHON, PACKAGES), env, 5, lambda _: None)
+    assert asked(tmp_path) == before * 2

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from lcompose.cli.named import compose_file, project_of
 from lcompose.cli.stack import (
     Stack,
-    compose_file,
     find_running,
     open_file,
     open_rendered,
-    project_of,
     with_timeout,
 )
 from lcompose.errors import ConfigError, MachineError, UsageError

@@ -299,3 +299,8 @@ def test_a_script_and_its_own_files_are_apart_for_each_project() -> None:
     found = yaml.safe_load(bundle.main.text)["services"]["llm"]
     assert found["command"] == ["sh", "/state/demo/companions/go.sh"]
     assert found["healthcheck"]["test"] == ["CMD-SHELL", f"test -e {ready} && ask"]
+
+
+def test_a_service_that_is_neither_asked_nor_published_listens_on_this_machine_alone() -> None:
+    quiet = replace(WEB, ports=(), probe=None, port=8080, environment=(("BIND", "0.0.0.0:8080"),))
+    assert processes(project(quiet))["services"]["web"]["environment"] == {"BIND": "127.0.0.1:8080"}

@@ -23,7 +23,13 @@ NODES = [Finished(0, "/dev/nvidia0\n/dev/nvidiactl\n", "")]
 
 def stack(engine: FakeEngine, *services: Service) -> Any:
     """The part of a stack that is looked at."""
-    return SimpleNamespace(project=Project("demo", services), engine=engine, name="demo")
+    return SimpleNamespace(project=Project("demo", services), engine=engine, name="demo", reading={})
+
+
+def of_file(engine: FakeEngine, labels: object) -> Any:
+    """The same of somebody's compose file, whose service has these labels."""
+    reading = {"services": {"web": {}, "inference": {"labels": labels}}}
+    return SimpleNamespace(project=None, engine=engine, name="demo", reading=reading)
 
 
 def said_of(printed: str) -> str:
@@ -51,4 +57,18 @@ def test_a_server_on_the_processor_fails_what_is_ready() -> None:
 def test_without_a_gpu_the_engine_is_not_asked() -> None:
     engine = FakeEngine()
     _verify_accelerators(Console(), stack(engine, Service("web", "image")))
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize("labels", [{"lcompose.accelerator": "cuda"}, ["lcompose.accelerator=cuda"]])
+def test_a_file_that_was_rendered_for_a_gpu_is_held_to_it(labels: object) -> None:
+    printed = {"id": "2025-01-01T00:00:00Z Automatically detected platform cpu.\n"}
+    engine = FakeEngine(given=[GIVEN], inside={"id": NODES}, printed=printed)
+    with pytest.raises(NotReadyError):
+        _verify_accelerators(Console(), of_file(engine, labels))
+
+
+def test_of_a_file_without_a_gpu_the_engine_is_not_asked() -> None:
+    engine = FakeEngine()
+    _verify_accelerators(Console(), of_file(engine, {"other": "x"}))
     assert engine.calls == []

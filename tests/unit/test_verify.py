@@ -146,6 +146,12 @@ def test_a_fallback_is_an_error_that_says_of_each_service_why() -> None:
     assert caught.value.details == ("inference: its server says that it works on the processor: library=cpu",)
 
 
+def test_several_are_told_in_the_order_of_their_names() -> None:
+    given = [Given(name, f"demo-{name}-1", name, "cuda") for name in ("b", "c", "a")]
+    with pytest.raises(NotReadyError, match=r"^a, b, c were to work on a GPU, and work on the processor"):
+        refuse_fallback(verify(FakeEngine(given=given), "demo"))
+
+
 def inspected(host: dict[str, Any], command: list[str] | None = None, **carried: str) -> dict[str, Any]:
     """A container as engines describe it, the parts that matter."""
     config = {"Labels": {"com.docker.compose.service": "web", **carried}, "CreateCommand": command}

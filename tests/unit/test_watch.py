@@ -194,13 +194,31 @@ def test_events_are_among_the_results() -> None:
 
 def test_a_service_is_asked_at_once_then_less_and_less_often() -> None:
     one = watching(web(), probe=PROBE)
-    one.watches(10)
+    one.watches(20)
     pauses = [after - before for before, after in pairwise(one.work.asked("probe", "web"))]
     assert one.work.asked("probe", "web")[0] == 1000.0
     assert pauses[0] == pytest.approx(FIRST_PAUSE)
     assert all(later >= earlier - 1e-6 for earlier, later in pairwise(pauses))
     assert max(pauses) == pytest.approx(LONGEST_PAUSE)
     assert one.watch.answers["web"].detail.startswith("does not answer yet")
+
+
+def test_what_comes_after_a_service_that_is_ready_is_asked_at_once() -> None:
+    web_after = container("web", started=5.0, after=("db",))
+    one = watching(web_after, container("db", started=5.0), probe=PROBE, inside={"web": [NO], "db": [NO, NO, YES]})
+    one.work.takes = {"probe db": 0.03}
+    one.watches(5)
+    ready = one.work.asked("probe", "db")[-1] + 0.03
+    assert len(one.work.asked("probe", "db")) == 3
+    assert min(abs(when - ready) for when in one.work.asked("probe", "web")) < 1e-6
+
+
+def test_a_question_that_takes_long_is_followed_by_as_long_a_pause() -> None:
+    one = watching(web(), probe=PROBE)
+    one.work.takes = {"probe": 0.15}
+    one.watches(1)
+    first, second, *_ = one.work.asked("probe", "web")
+    assert second - first == pytest.approx(0.3)
 
 
 def test_with_very_many_services_each_is_asked_less_often() -> None:

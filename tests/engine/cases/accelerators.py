@@ -57,9 +57,9 @@ def what_was_promised_a_gpu_and_works_on_the_processor_is_found(stack: Stack) ->
     assert found == {
         "works": ("gpu", "its server says so"),
         "gave-up": ("cpu", "its server says that it works on the processor"),
-        "half-given": ("cpu", "no device of AMD (ROCm) is in its container"),
+        "half-given": ("cpu", "no device of AMD (ROCm) is where it runs"),
         "left-out": ("cpu", "its engine was told of no device: what read the compose file left it out"),
-        "silent": ("unknown", "the device is in its container, and its server said nothing of it"),
+        "silent": ("unknown", "the device is where it runs, and its server said nothing of it"),
     }
     told = stack.run("verify-gpu", *stack.named)
     assert told.code == 5 and "works on the processor" in told.err and "found 1 ROCm devices" in told.out

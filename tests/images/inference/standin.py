@@ -2,16 +2,19 @@
 
 Each takes the words that the real one is started with, listens where that does, is not healthy before its
 model is loaded, and prints what the real one prints of the device that it works on. STANDIN_DEVICE names that:
-``cuda`` or ``rocm``; nothing is the processor. What it answers is the echo of mock_llm.
+``cuda`` or ``rocm``; nothing is the processor. What it answers is the echo of mock_llm; it calls the first tool
+that it is offered, unless the words that it was started with leave tools out.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
 import time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import mock_llm
 
@@ -22,6 +25,8 @@ LOADING = 1.0
 # Models that ollama has, one in each line.
 STORE = Path.home() / ".ollama" / "models.txt"
 NAMES = {"cuda": "CUDA", "rocm": "ROCm"}
+# Options without all of which a server refuses to be told of tools.
+TOOLS_NEED = {"vllm": ("--enable-auto-tool-choice", "--tool-call-parser"), "llama.cpp": ("--jinja",)}
 
 
 def is_loaded() -> bool:
@@ -30,7 +35,9 @@ def is_loaded() -> bool:
 
 
 class Handler(mock_llm.Handler):
-    """The mock's routes, and a health path that does not lie."""
+    """The mock's routes, a health path that does not lie, and calls of tools."""
+
+    no_tools = ""
 
     def do_GET(self) -> None:
         """Answer as a server that loads its model first."""
@@ -41,15 +48,40 @@ class Handler(mock_llm.Handler):
         else:
             super().do_GET()
 
+    def answer(self, request: dict[str, Any]) -> None:
+        """Call a tool where one is offered and was not called yet; the rest is the mock's."""
+        offered = request.get("tools")
+        if offered and self.no_tools:
+            self.send_json(400, {"error": {"message": f"tools need {self.no_tools}", "type": "BadRequestError"}})
+        elif offered and not request.get("stream") and request["messages"][-1]["role"] == "user":
+            self.send_json(200, calling(request, offered[0]["function"]["name"]))
+        else:
+            super().answer(request)
+
+
+def calling(request: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the body of an answer that calls a tool with what the user said."""
+    body = mock_llm.completion(request)
+    arguments = json.dumps({"text": mock_llm.text_of(request["messages"][-1]["content"])})
+    call = {"id": "call-1", "type": "function", "function": {"name": name, "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return body | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+
 
 def stored() -> list[str]:
     """The models that ollama has."""
     return STORE.read_text().split() if STORE.exists() else []
 
 
-def serve(host: str, port: int, model: str) -> None:
+def without_tools(kind: str, words: list[str]) -> str:
+    """What is missing of the options that tools need."""
+    return ", ".join(one for one in TOOLS_NEED[kind] if one not in words)
+
+
+def serve(host: str, port: int, model: str, no_tools: str = "") -> None:
     """Serve one model until SIGTERM."""
     mock_llm.MODEL = model
+    Handler.no_tools = no_tools
     signal.signal(signal.SIGTERM, mock_llm.stop)
     ThreadingHTTPServer.daemon_threads = True
     ThreadingHTTPServer((host, port), Handler).serve_forever()
@@ -71,7 +103,7 @@ def vllm(words: list[str]) -> None:
     given = options_of(words[1:] if words[:1] == ["serve"] else words)
     print(f"INFO 11-25 10:00:00 [__init__.py:216] Automatically detected platform {DEVICE or 'cpu'}.", flush=True)
     time.sleep(LOADING)
-    serve(given.host, given.port, given.model_named or given.model)
+    serve(given.host, given.port, given.model_named or given.model, without_tools("vllm", words))
 
 
 def llama_server(words: list[str]) -> None:
@@ -85,7 +117,7 @@ def llama_server(words: list[str]) -> None:
         print("load_tensors: offloaded 29/29 layers to GPU", flush=True)
     else:
         print("warning: no usable GPU found, --gpu-layers option will be ignored", flush=True)
-    return serve(given.host, given.port, given.alias)
+    return serve(given.host, given.port, given.alias, without_tools("llama.cpp", words))
 
 
 def ollama(words: list[str]) -> None:

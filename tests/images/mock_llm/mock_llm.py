@@ -99,7 +99,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer /v1/chat/completions and /v1/embeddings."""
-        request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        self.answer(json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0")))))
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Answer what was posted."""
         if self.path == "/v1/chat/completions" and request.get("stream"):
             self.send_events(chunks(request))
             return
