@@ -222,10 +222,17 @@ class Watch:
             slower = SLOWER if len(self.spec.services) <= MANY else SLOWER_FOR_MANY
             answer = self.answers[container] = _answer(result)
             # What costs an engine a program inside a container is not asked as often as a port.
-            pause = max(asked.pause, min(self.work.now() - asked.at, longest))
-            self._again(asked, pause, min(max(asked.pause, FIRST_PAUSE) * slower, longest))
+            took = min(self.work.now() - asked.at, longest)
+            pause = longest if self._waits(container) else max(asked.pause, took)
+            self._again(asked, pause, min(asked.pause * slower, longest))
             if answer.ok:
                 self._ask_who_waits_for(container)
+
+    def _waits(self, container: str) -> bool:
+        """Whether it comes after a service that is not ready yet, so that it hardly can be."""
+        names = {name for one in self.observed.containers if one.id == container for name in one.after}
+        before = [one for one in self.observed.containers if one.service in names]
+        return any((PROBE, one.id) in self._asked and not self._is_fine(PROBE, one.id) for one in before)
 
     def _ask_who_waits_for(self, container: str) -> None:
         """What comes after a service that is ready now may be ready as well."""
@@ -233,7 +240,7 @@ class Watch:
         for one in self.observed.containers:
             asked = self._asked.get((PROBE, one.id))
             if asked and names.intersection(one.after):
-                asked.due, asked.pause = self.work.now(), 0.0
+                asked.due, asked.pause = self.work.now(), FIRST_PAUSE
 
     def _ran(self, container: str, result: Result) -> None:
         asked = self._asked.get((CHECK, container))

@@ -41,8 +41,8 @@ Lcompose = Callable[..., Ran]
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This machine's environment without anything that changes what lcompose does."""
-    ours = ("LCOMPOSE_", "LIGHTSPEED_", "COMPOSE_", "OPENAI_", "XDG_STATE_HOME")
+    """This machine's environment without anything that changes what lcompose does, or lets it start slowly."""
+    ours = ("LCOMPOSE_", "LIGHTSPEED_", "COMPOSE_", "OPENAI_", "XDG_STATE_HOME", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | more
 

@@ -19,6 +19,8 @@ from typing import Any
 from tests.conftest import clean_environment, free_port
 from tests.engine.images import variables
 
+# Else Podman gives each container its time to end.
+NO_GRACE = {"docker": (), "podman": ("--time", "0")}
 # Beside every compose file, for services that must answer in a way of their own.
 SERVER = Path(__file__).parent / "cases" / "server.py"
 LONGEST = 90
@@ -180,7 +182,11 @@ class Stack:
         for other in self.others:
             other.sweep()
         for kind, ids in self.left().items():
-            verb = ["rm", "--force"] if kind == "containers" else [kind.removesuffix("s"), "rm", "--force"]
+            verb = (
+                ["rm", "--force", *NO_GRACE[self.engine]]
+                if kind == "containers"
+                else [kind.removesuffix("s"), "rm", "--force"]
+            )
             subprocess.run([self.engine, *verb, *ids], capture_output=True, timeout=60, check=False)
 
 

@@ -213,6 +213,14 @@ def test_what_comes_after_a_service_that_is_ready_is_asked_at_once() -> None:
     assert min(abs(when - ready) for when in one.work.asked("probe", "web")) < 1e-6
 
 
+def test_what_comes_after_a_service_that_is_not_ready_is_asked_less_often() -> None:
+    one = watching(container("web", started=5.0, after=("db",)), container("db", started=5.0), probe=PROBE)
+    one.watches(2)
+    web_asked, db_asked = (one.work.asked("probe", name) for name in ("web", "db"))
+    assert max(after - before for before, after in pairwise(web_asked[1:])) == pytest.approx(LONGEST_PAUSE)
+    assert len(web_asked) < len(db_asked) / 2
+
+
 def test_a_question_that_takes_long_is_followed_by_as_long_a_pause() -> None:
     one = watching(web(), probe=PROBE)
     one.work.takes = {"probe": 0.15}

@@ -50,7 +50,9 @@ def what_was_promised_a_gpu_and_works_on_the_processor_is_found(stack: Stack) ->
     for name in ("kfd", "render"):
         os.mknod(stack.folder / name, 0o20666, os.makedev(1, 3))
     stack.write(COMPOSE.replace("NODES", str(stack.folder)))
-    stack.started()
+    up = stack.up()
+    assert up.code == 5, up.said
+    assert "gave-up, half-given, left-out were to work on a GPU" in up.err
     did = stack.run("verify-gpu", *stack.named, "--json")
     found = {one["service"]: (one["state"], one["reason"]) for one in json.loads(did.out)["services"]}
     assert did.code == 5
