@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-pyproject
 # More arguments for pytest, or what to measure: make test ARGS='-k render', make bench ARGS='chain logs'
 ARGS ?=
-# The engine of the demo, where the first that answers is not the one: make demo ENGINE=podman
+# The engine of the demo, where the first that answers is not the one: docker, podman, or local for processes.
 ENGINE ?=
 
 .DEFAULT_GOAL := help
@@ -14,7 +14,7 @@ ENGINE ?=
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## Start a stack, ask it a question, take it down; without an engine, show what works.
+demo: $(STAMP) ## Render a stack, start it, ask it a question, take it down; without an engine, as processes.
 	@$(BIN)/python compose-examples/demo.py $(ENGINE)
 
 test: $(STAMP) ## Run all tests; those that need an engine that is not here are skipped.
@@ -27,7 +27,7 @@ lint: $(STAMP) ## Check style, types and layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy compose-examples/demo.py tests/images/build.py
+	$(BIN)/mypy compose-examples/demo.py compose-examples/demo_standins.py tests/images/build.py
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## Measure: all, or what ARGS names.

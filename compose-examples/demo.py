@@ -353,7 +353,7 @@ def why_not_real() -> str:
         return "uv is not installed"
     # For lcompose too, which would look for one by itself.
     ENVIRONMENT["UV_PYTHON"] = python = uv_python()
-    argv = [uv, "tool", "run", "--python", python, "--from", LLAMA_STACK, *WITH, "ogx", "--help"]
+    argv = [uv, "tool", "run", "--compile-bytecode", "--python", python, "--from", LLAMA_STACK, *WITH, "ogx", "--help"]
     say(f"\n$ {shlex.join(['uv', *argv[1:]])}    # the first time it takes a minute or so")
     try:
         run(argv, FETCH, out=PIPE, err=PIPE)

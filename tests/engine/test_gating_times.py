@@ -15,6 +15,7 @@ from tests.engine.stack import Did, Stack, new_stack
 # is waited for, on a machine with two processors.
 BEFORE = 1.5
 LIMIT = 2
+TRIES = 3
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ def _ups_in_vain(stack: Stack, how: str) -> list[Did]:
           db: {{image: $IMAGE, init: true, command: sleep 600, {how}}}
           app: {{image: $IMAGE, command: sleep 600, depends_on: {{db: {{condition: {condition}}}}}}}
     """)
-    stack.up("--wait-timeout", "6")
-    return [stack.up("--wait-timeout", str(LIMIT)) for _ in range(5)]
+    stack.up("--wait-timeout", "4")
+    return [stack.up("--wait-timeout", str(LIMIT)) for _ in range(TRIES)]
 
 
 def test_the_deadline_is_kept_every_time(engine: str, tmp_path: Path) -> None:

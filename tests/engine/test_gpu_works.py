@@ -23,6 +23,7 @@ import yaml
 from lcompose.emit import yaml_text
 from tests.conftest import QUICKSTART, ROOT, Ran, clean_environment, free_port, image_options
 from tests.engine.test_gpu_stand_ins import HOOK, MAKES_A_NODE, SPECIFICATION, StandIn, dockerd, needs_root, written
+from tests.engine.test_main_job import left_behind
 
 __all__ = ["dockerd"]
 
@@ -73,7 +74,9 @@ SAID = {
     "ollama": ("library=CUDA", "library=cpu"),
 }
 # Whoever joins its namespace sees the folder's files where the kernel and the machine have theirs.
+# Networks of containers stay shared: else whoever asks Podman elsewhere is told that they are broken.
 SEEING = """
+mount --make-private / && mount --make-private /sys && mount --make-private /proc &&
 mount -t overlay overlay -o "lowerdir=$0/etc:/etc,upperdir=$0/upper,workdir=$0/layer" /etc &&
 mount --bind "$0/pci" /sys/bus/pci/devices && mount --bind "$0/driver" /proc/driver &&
 echo seen && exec sleep 600
@@ -134,7 +137,7 @@ def machine_in(folder: Path) -> Path:
 @contextmanager
 def seeing(machine: Path) -> Iterator[str]:
     """A namespace in which the machine's files are seen, as an option for nsenter."""
-    argv = ["unshare", "--mount", "sh", "-c", SEEING, str(machine)]
+    argv = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", SEEING, str(machine)]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout and child.stderr
     try:
@@ -189,6 +192,8 @@ def test_what_works_on_the_gpu_is_told_and_what_fell_back_is_an_error(stack: Sta
     assert up.code == 0, up.err
     assert "  inference: works on the GPU\n" in up.err
     assert stack.answer() == "mock: Who answers?"
+    if stack.engine == "podman":
+        assert len(left_behind(stack.engine, stack.project)["containers"]) == 3
     found = verified(stack)["inference"]
     assert found["state"] == "gpu" and ASKED[stack.engine] in found["devices"]
     assert {node.removeprefix("/dev/") for node in found["nodes"]} in NODES[stack.engine]

@@ -21,6 +21,7 @@ from lcompose.engines.local import Local, connect
 from lcompose.engines.local_limits import Enforcement, Surroundings, enforcement, unenforced
 from lcompose.engines.local_store import spec_of
 from lcompose.engines.select import connect as select_engine
+from lcompose.environments import remember
 from lcompose.errors import EngineError, LcomposeError, MachineError, NotReadyError, UsageError
 from lcompose.gate import Gate
 from lcompose.keeper.log import LONGEST, Lines, Log, names, stamp
@@ -34,6 +35,7 @@ from lcompose.verify import verify
 from lcompose.work import Threads
 from tests.conftest import ROOT, SECRET, free_port
 from tests.native import PROJECT, Native, native, wait_until
+from tests.unit.test_environments import environment
 
 FOREVER = "exec sleep 1000"
 
@@ -78,6 +80,20 @@ def test_a_process_that_was_promised_a_gpu_is_held_to_what_it_says(here: Native)
     assert (given.container, given.service, given.vendor) == (made["model"].id, "model", "rocm")
     (found,) = verify(here.engine, PROJECT)
     assert (found.state, found.line) == ("cpu", "Automatically detected platform cpu.")
+
+
+def test_a_program_of_a_known_environment_is_started_without_uv(here: Native, tmp_path: Path) -> None:
+    program = environment(tmp_path, "a", "serve") / "bin" / "serve"
+    program.write_text('#!/bin/sh\necho "$0 $1 in $PATH"; exec sleep 1000\n')
+    which = ("uv", "tool", "run", "--from", "server==1")
+    command = ["uv", "tool", "run", "--offline", "--from", "server==1", "serve", "now"]
+    remember(which, here.env, str(program.parents[1]))
+    container = here.create({"web": {"command": command}})["web"]
+    here.engine.start(container.id)
+    wait_until(lambda: here.said(container.id))
+    assert here.said(container.id) == [f"{program} now in {program.parent}:{here.env['PATH']}"]
+    # It is the same service, whether uv is asked or not.
+    assert here.of(container.id).parts == container.parts
 
 
 def test_it_is_found_by_its_name(tmp_path: Path) -> None:
